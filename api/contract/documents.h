@@ -1,0 +1,68 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/base/error.h"
+#include "daemon/base/json.h"
+#include "daemon/model/checkpoint.h"
+#include "daemon/model/exec.h"
+#include "daemon/model/instance.h"
+#include "daemon/model/operation.h"
+#include "daemon/model/template.h"
+
+// The documents of the API, as api/openapi.yaml describes them: what the daemon writes the client reads with
+// the functions beside. Decoding throws Error{invalid_argument} that names the member. Requests are decoded
+// strictly; documents from a daemon are not: a newer one may say more.
+
+namespace warmd::contract {
+
+Json encode(const Template& document);
+Json encode(const Instance& document);
+Json encode(const Checkpoint& document);
+Json encode(const Operation& document);
+
+Instance decode_instance(const Json& json);
+Checkpoint decode_checkpoint(const Json& json);
+Operation decode_operation(const Json& json);
+
+/// {"items": [...], "next_cursor": ...}: the cursor is null on the last page.
+template <typename T>
+Json encode_list(const std::vector<T>& items, int limit)
+{
+    Json json{{"items", Json::array()}, {"next_cursor", nullptr}};
+    for (const T& item : items) json["items"].push_back(encode(item));
+    if (!items.empty() && static_cast<int>(items.size()) == limit) json["next_cursor"] = items.back().id.value();
+    return json;
+}
+
+/// RFC 9457, with `code`, and `hint`, `field` and `cause` where there is one.
+Json encode_problem(const Error& error, int status, const std::string& request_id);
+/// Never throws: what is no problem document becomes an Error that says so.
+Error decode_problem(const std::string& body, int status);
+
+/// The problem that an operation's `error` is: the same members without those of HTTP.
+Json encode_error(const Error& error);
+
+Json encode(const ExecRequest& request);
+/// Strict. The timeout is text: "30s".
+ExecRequest decode_exec_request(const Json& json);
+
+/// One line of an exec's answer, without the line feed.
+enum class FrameType { out, err, exit, error, keepalive };
+struct ExecFrame {
+    FrameType type = FrameType::keepalive;
+    std::string data;                                         // of out and err
+    ExecResult result;                                        // of exit
+    Error error{ErrorCode::internal, "no error in this frame"};  // of error
+};
+
+/// `data` travels as text where it is UTF-8, otherwise as base 64 with "encoding": "base64".
+std::string encode_output_frame(ExecStream stream, std::string_view data);
+std::string encode_exit_frame(const ExecResult& result);
+std::string encode_error_frame(const Error& error);
+std::string encode_keepalive_frame();
+ExecFrame decode_frame(std::string_view line);
+
+}  // namespace warmd::contract

@@ -1,0 +1,145 @@
+#include "api/http/router.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <exception>
+#include <set>
+#include <utility>
+
+#include "api/http/error_response.h"
+#include "daemon/base/error.h"
+#include "daemon/base/id.h"
+#include "daemon/base/text.h"
+
+namespace warmd::http {
+
+namespace {
+
+std::vector<std::string> split(std::string_view path)
+{
+    std::vector<std::string> segments;
+    while (!path.empty()) {
+        path.remove_prefix(1);  // the slash
+        const std::size_t end = std::min(path.find('/'), path.size());
+        segments.emplace_back(path.substr(0, end));
+        path.remove_prefix(end);
+    }
+    return segments;
+}
+
+bool is_parameter(const std::string& segment) { return segment.starts_with('{'); }
+
+bool match(const std::vector<std::string>& pattern, const std::vector<std::string>& path,
+           std::map<std::string, std::string>& params)
+{
+    if (pattern.size() != path.size()) return false;
+    std::map<std::string, std::string> found;
+    for (std::size_t i = 0; i < pattern.size(); ++i) {
+        if (is_parameter(pattern[i])) found.emplace(pattern[i].substr(1, pattern[i].size() - 2), path[i]);
+        else if (pattern[i] != path[i]) return false;
+    }
+    params = std::move(found);
+    return true;
+}
+
+}  // namespace
+
+std::string Request::checked_param(const std::string& name) const
+{
+    const std::string& value = params.at(name);
+    if (is_valid_name(value)) return value;
+    throw Error{ErrorCode::not_found, "\"" + printable(value, 80) + "\" cannot be a name or an id"}.with_hint(
+        "names and ids are [a-z0-9][a-z0-9._-]{0,62}");
+}
+
+Json Request::json() const
+{
+    if (body.empty()) return Json::object();
+    const std::string_view media = std::string_view{content_type}.substr(0, content_type.find(';'));
+    if (media != "application/json") {
+        throw Error{ErrorCode::unsupported_media, "the body must be application/json"}.with_hint(
+            "send the header Content-Type: application/json");
+    }
+    return parse_json(body);
+}
+
+void Request::allow_query(const std::vector<std::string_view>& known) const
+{
+    for (const auto& [name, value] : query) {
+        if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+        throw Error{ErrorCode::invalid_argument, "the query parameter " + printable(name, 80) + " is not known here"}
+            .with_field(printable(name, 80));
+    }
+}
+
+void Request::expect_no_body() const { JsonObject{json()}.finish(); }
+
+Response Response::json(const Json& document, int status)
+{
+    Response response;
+    response.status = status;
+    response.body = dump_json(document) + "\n";
+    return response;
+}
+
+void Router::add(const char* method, const std::string& pattern, Handler handler)
+{
+    routes_.push_back({.method = method, .pattern = pattern, .segments = split(pattern), .handler = std::move(handler)});
+}
+
+Response Router::handle(Request& request) const
+{
+    const std::vector<std::string> path = split(request.path.empty() ? "/" : request.path);
+    std::set<std::string> allowed;
+    for (const Route& route : routes_) {
+        if (!match(route.segments, path, request.params)) continue;
+        if (route.method == request.method || (route.method == "GET" && request.method == "HEAD")) {
+            return route.handler(request);
+        }
+        allowed.insert(route.method);
+    }
+    if (allowed.empty()) {
+        throw Error{ErrorCode::not_found, "no resource " + printable(request.path, 200)}.with_hint(
+            "docs/api.md lists the resources");
+    }
+    std::string list;
+    for (const std::string& method : allowed) list += (list.empty() ? "" : ", ") + method;
+    Response refused = error_response(Error{ErrorCode::method_not_allowed,
+                                            printable(request.path, 200) + " does not do " + printable(request.method, 20)}
+                                          .with_hint("it does " + list),
+                                      request.request_id);
+    refused.headers["Allow"] = list;
+    return refused;
+}
+
+Response Router::dispatch(Request request) const
+{
+    Response response;
+    try {
+        response = handle(request);
+    } catch (const Error& error) {
+        response = error_response(error, request.request_id);
+    } catch (const std::exception& error) {
+        response = error_response(Error{ErrorCode::internal, "an unexpected error"}, request.request_id);
+        spdlog::error("request_id={} {} {}: {}", request.request_id, request.method, printable(request.path, 200),
+                      printable(error.what()));
+    }
+    response.headers["X-Request-Id"] = request.request_id;
+    const auto level = response.status >= 500   ? spdlog::level::err
+                       : response.status >= 400 ? spdlog::level::warn
+                                                : spdlog::level::debug;
+    spdlog::log(level, "request_id={} {} {} {} {}", request.request_id, printable(request.method, 20),
+                printable(request.path, 200), response.status,
+                response.status >= 400 ? printable(response.body, 500) : std::string{});
+    return response;
+}
+
+std::vector<std::string> Router::routes() const
+{
+    std::vector<std::string> names;
+    for (const Route& route : routes_) names.push_back(route.method + " " + route.pattern);
+    return names;
+}
+
+}  // namespace warmd::http

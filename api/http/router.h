@@ -1,0 +1,88 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/base/json.h"
+
+namespace warmd::http {
+
+/// A request as the routes see it: complete, within its limits, decoded.
+struct Request {
+    std::string method;
+    std::string path;
+    std::map<std::string, std::string> query;
+    std::map<std::string, std::string> params;  // the {names} of the route's pattern
+    std::string content_type;
+    std::string body;
+    std::string request_id;
+    std::stop_token stop;  // the server is stopping: streams end
+
+    /// The parameter `name` of the route, as an id of type `IdType`. Throws Error{not_found} for what cannot
+    /// be an id.
+    template <typename IdType>
+    [[nodiscard]] IdType id(const std::string& name) const
+    {
+        return IdType{checked_param(name)};
+    }
+
+    /// The body as JSON; an empty body is an empty object. Throws Error{unsupported_media} for another
+    /// content type, Error{invalid_argument} for what cannot be parsed.
+    [[nodiscard]] Json json() const;
+    /// Throws Error{invalid_argument} for a query parameter that is not among `known`.
+    void allow_query(const std::vector<std::string_view>& known) const;
+    /// Throws unless the body is empty or {}.
+    void expect_no_body() const;
+
+private:
+    [[nodiscard]] std::string checked_param(const std::string& name) const;
+};
+
+/// Writes the next piece of a streamed body. False when the client is gone. Thread-safe.
+using StreamWriter = std::function<bool(std::string_view bytes)>;
+
+struct Response {
+    int status = 200;
+    std::string content_type = "application/json";
+    std::string body;
+    std::map<std::string, std::string> headers;
+    /// When set, writes the body piece by piece; returns at its end.
+    std::function<void(const StreamWriter&)> stream;
+
+    static Response json(const Json& document, int status = 200);
+};
+
+using Handler = std::function<Response(const Request&)>;
+
+/// Literal patterns with {parameters}, first match wins.
+class Router {
+public:
+    void get(const std::string& pattern, Handler handler) { add("GET", pattern, std::move(handler)); }
+    void post(const std::string& pattern, Handler handler) { add("POST", pattern, std::move(handler)); }
+    void del(const std::string& pattern, Handler handler) { add("DELETE", pattern, std::move(handler)); }
+
+    /// Never throws: every Error, and every other exception, becomes a problem document.
+    [[nodiscard]] Response dispatch(Request request) const;
+
+    /// "GET /v1/status" and so on, in the order of their registration.
+    [[nodiscard]] std::vector<std::string> routes() const;
+
+private:
+    struct Route {
+        std::string method;
+        std::string pattern;
+        std::vector<std::string> segments;
+        Handler handler;
+    };
+
+    void add(const char* method, const std::string& pattern, Handler handler);
+    [[nodiscard]] Response handle(Request& request) const;
+
+    std::vector<Route> routes_;
+};
+
+}  // namespace warmd::http

@@ -1,0 +1,69 @@
+#include "api/http/routes.h"
+
+#include <charconv>
+#include <utility>
+
+#include "api/contract/documents.h"
+#include "daemon/base/error.h"
+
+namespace warmd::http {
+
+namespace {
+
+Duration read_wait(const Request& request)
+{
+    const auto wait = request.query.find("wait");
+    if (wait == request.query.end()) return Duration::zero();
+    try {
+        const Duration patience = parse_duration(wait->second);
+        if (patience <= std::chrono::minutes{1}) return patience;
+        throw Error{ErrorCode::invalid_argument, "wait must be 60s at most"}.with_hint("ask again when it is over");
+    } catch (Error& error) {
+        throw std::move(error).with_field("wait");
+    }
+}
+
+}  // namespace
+
+Router make_router(Service& service)
+{
+    Router router;
+    add_system_routes(router, service);
+    add_template_routes(router, service);
+    add_checkpoint_routes(router, service);
+    add_instance_routes(router, service);
+    add_operation_routes(router, service);
+    return router;
+}
+
+Response accepted(const Request& request, Service& service, const Operation& operation)
+{
+    const Duration patience = read_wait(request);
+    const Operation now = patience > Duration::zero() ? service.operations().wait(operation.id, patience)
+                                                       : service.operations().get(operation.id);
+    Response response = Response::json(contract::encode(now), is_final(now.state) ? 200 : 202);
+    response.headers["Location"] = "/v1/operations/" + operation.id.value();
+    if (!is_final(now.state)) response.headers["Retry-After"] = "1";
+    return response;
+}
+
+Page read_page(const Request& request)
+{
+    Page page;
+    if (const auto limit = request.query.find("limit"); limit != request.query.end()) {
+        const std::string& text = limit->second;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), page.limit);
+        if (error != std::errc{} || end != text.data() + text.size() || page.limit < 1 || page.limit > 1000) {
+            throw Error{ErrorCode::invalid_argument, "limit must be a number from 1 to 1000"}.with_field("limit");
+        }
+    }
+    if (const auto cursor = request.query.find("cursor"); cursor != request.query.end()) {
+        if (!is_valid_name(cursor->second)) {
+            throw Error{ErrorCode::invalid_argument, "cursor is not one that a list gave out"}.with_field("cursor");
+        }
+        page.before = cursor->second;
+    }
+    return page;
+}
+
+}  // namespace warmd::http

@@ -1,0 +1,80 @@
+#include <charconv>
+#include <utility>
+
+#include "api/contract/documents.h"
+#include "api/http/exec_stream.h"
+#include "api/http/routes.h"
+#include "daemon/base/error.h"
+
+namespace warmd::http {
+
+namespace {
+
+int read_lines(const Request& request)
+{
+    const auto lines = request.query.find("lines");
+    int count = 100;
+    if (lines == request.query.end()) return count;
+    const std::string& text = lines->second;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    if (error != std::errc{} || end != text.data() + text.size() || count < 1 || count > 10'000) {
+        throw Error{ErrorCode::invalid_argument, "lines must be a number from 1 to 10000"}.with_field("lines");
+    }
+    return count;
+}
+
+bool read_all_flag(const Request& request)
+{
+    const auto all = request.query.find("all");
+    if (all == request.query.end() || all->second == "false") return false;
+    if (all->second == "true") return true;
+    throw Error{ErrorCode::invalid_argument, "all must be true or false"}.with_field("all");
+}
+
+}  // namespace
+
+void add_instance_routes(Router& router, Service& service)
+{
+    router.get("/v1/instances", [&service](const Request& request) {
+        request.allow_query({"limit", "cursor", "all"});
+        const Page page = read_page(request);
+        return Response::json(
+            contract::encode_list(service.catalog().instances(page, read_all_flag(request)), page.limit));
+    });
+    router.get("/v1/instances/{id}", [&service](const Request& request) {
+        request.allow_query({});
+        return Response::json(contract::encode(service.catalog().get(request.id<InstanceId>("id"))));
+    });
+    router.del("/v1/instances/{id}", [&service](const Request& request) {
+        request.allow_query({"wait"});
+        request.expect_no_body();
+        return accepted(request, service, service.terminate(request.id<InstanceId>("id")));
+    });
+    router.post("/v1/instances/{id}/checkpoint", [&service](const Request& request) {
+        request.allow_query({"wait"});
+        request.expect_no_body();
+        return accepted(request, service, service.checkpoint(request.id<InstanceId>("id")));
+    });
+    router.get("/v1/instances/{id}/logs", [&service](const Request& request) {
+        request.allow_query({"lines"});
+        Response response;
+        response.content_type = "text/plain; charset=utf-8";
+        response.body = service.logs(request.id<InstanceId>("id"), read_lines(request));
+        return response;
+    });
+    router.post("/v1/instances/{id}/exec", [&service](const Request& request) {
+        request.allow_query({});
+        const auto id = request.id<InstanceId>("id");
+        ExecRequest command = contract::decode_exec_request(request.json());
+        // Asked here as well, so that a refusal is a status and not a frame in a stream that began with 200.
+        service.exec().admit(id);
+        Response response;
+        response.content_type = "application/x-ndjson";
+        response.stream = [&service, id, command = std::move(command), stop = request.stop](const StreamWriter& write) {
+            stream_exec(service.exec(), id, command, write, stop);
+        };
+        return response;
+    });
+}
+
+}  // namespace warmd::http

@@ -1,0 +1,35 @@
+#include "api/contract/documents.h"
+#include "api/http/routes.h"
+
+namespace warmd::http {
+
+void add_template_routes(Router& router, Service& service)
+{
+    router.get("/v1/templates", [&service](const Request& request) {
+        request.allow_query({});
+        Json items = Json::array();
+        for (const auto& [name, entry] : service.templates().all()) items.push_back(contract::encode(entry));
+        return Response::json({{"items", std::move(items)}, {"next_cursor", nullptr}});
+    });
+    router.get("/v1/templates/{template}", [&service](const Request& request) {
+        request.allow_query({});
+        return Response::json(contract::encode(service.templates().get(request.id<TemplateName>("template"))));
+    });
+    router.post("/v1/templates/{template}/warm", [&service](const Request& request) {
+        request.allow_query({"wait"});
+        request.expect_no_body();
+        return accepted(request, service, service.warm(request.id<TemplateName>("template")));
+    });
+    router.post("/v1/templates/{template}/checkpoints", [&service](const Request& request) {
+        request.allow_query({"wait"});
+        request.expect_no_body();
+        return accepted(request, service, service.checkpoint(request.id<TemplateName>("template")));
+    });
+    router.post("/v1/templates/{template}/restore", [&service](const Request& request) {
+        request.allow_query({"wait"});
+        request.expect_no_body();
+        return accepted(request, service, service.restore_newest(request.id<TemplateName>("template")));
+    });
+}
+
+}  // namespace warmd::http

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace warmd {
+
+/// True for well-formed UTF-8 (no overlong forms, no surrogates).
+bool is_utf8(std::string_view text);
+
+std::string base64_encode(std::string_view bytes);
+/// Throws Error{invalid_argument} for anything but padded standard base 64.
+std::string base64_decode(std::string_view text);
+
+/// `text` with control characters as \xNN, so that a container's words cannot forge log lines or move a
+/// terminal's cursor. Cut after `limit` bytes.
+std::string printable(std::string_view text, std::size_t limit = 2000);
+
+/// Everything but unreserved characters as %NN (RFC 3986), for a path segment or a query value.
+std::string percent_encode(std::string_view text);
+/// The reverse; nothing for a malformed escape or an encoded NUL.
+bool percent_decode(std::string_view text, std::string& decoded);
+
+/// SHA-256 as 64 hexadecimal digits.
+std::string sha256_hex(std::string_view bytes);
+
+}  // namespace warmd

@@ -1,0 +1,454 @@
+#include "daemon/catalog/catalog.h"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <sqlite3.h>
+
+#include <utility>
+
+#include "daemon/base/error.h"
+#include "daemon/catalog/migrations.h"
+
+namespace warmd {
+
+namespace {
+
+using SQLite::Database;
+using SQLite::Statement;
+
+[[noreturn]] void translate(const SQLite::Exception& error)
+{
+    const int code = error.getErrorCode();
+    ErrorCode meaning = ErrorCode::internal;
+    if (code == SQLITE_FULL) meaning = ErrorCode::no_space;
+    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) meaning = ErrorCode::corrupt;
+    throw Error{meaning, "the catalog failed"}.with_cause(error.what());
+}
+
+template <typename Fn>
+auto guarded(Guarded<std::unique_ptr<Database>>& database, Fn&& fn)
+{
+    return database.with([&fn](std::unique_ptr<Database>& connection) {
+        try {
+            return fn(*connection);
+        } catch (const SQLite::Exception& error) {
+            translate(error);
+        }
+    });
+}
+
+std::int64_t to_column(Time time) { return time.time_since_epoch().count(); }
+Time time_from(const SQLite::Column& column) { return Time{Duration{column.getInt64()}}; }
+
+std::optional<Time> optional_time_from(const SQLite::Column& column)
+{
+    if (column.isNull()) return std::nullopt;
+    return time_from(column);
+}
+
+/// Binds positional parameters, one call for a whole row.
+class Binder {
+public:
+    explicit Binder(Statement& statement) : statement_{statement} {}
+    Binder& operator<<(const std::string& value)
+    {
+        statement_.bind(++position_, value);
+        return *this;
+    }
+    Binder& operator<<(std::string_view value) { return *this << std::string{value}; }
+    Binder& operator<<(std::int64_t value)
+    {
+        statement_.bind(++position_, value);
+        return *this;
+    }
+    Binder& operator<<(Time value) { return *this << to_column(value); }
+    Binder& operator<<(const std::optional<Time>& value)
+    {
+        if (value) return *this << *value;
+        statement_.bind(++position_);
+        return *this;
+    }
+
+private:
+    Statement& statement_;
+    int position_ = 0;
+};
+
+/// A word that the catalog itself wrote: another one is damage.
+template <typename Enum>
+Enum word(std::optional<Enum> parsed, const SQLite::Column& column)
+{
+    if (!parsed) throw Error{ErrorCode::corrupt, "the catalog holds an unknown word"}.with_cause(column.getString());
+    return *parsed;
+}
+
+void write_phases(Database& database, const std::string& owner, const Phases& phases)
+{
+    Statement clear{database, "DELETE FROM phase WHERE owner = ?"};
+    Binder{clear} << owner;
+    clear.exec();
+    std::int64_t position = 0;
+    for (const Phase& phase : phases) {
+        Statement insert{database,
+                         "INSERT INTO phase (owner, position, name, started_at, elapsed) VALUES (?, ?, ?, ?, ?)"};
+        Binder{insert} << owner << position++ << phase.name << phase.started_at
+                       << static_cast<std::int64_t>(phase.elapsed.count());
+        insert.exec();
+    }
+}
+
+Phases read_phases(Database& database, const std::string& owner)
+{
+    Statement query{database, "SELECT name, started_at, elapsed FROM phase WHERE owner = ? ORDER BY position"};
+    Binder{query} << owner;
+    Phases phases;
+    while (query.executeStep()) {
+        phases.push_back({.name = query.getColumn(0).getString(),
+                          .started_at = time_from(query.getColumn(1)),
+                          .elapsed = Duration{query.getColumn(2).getInt64()}});
+    }
+    return phases;
+}
+
+constexpr const char* kCheckpointColumns =
+    "id, template, template_digest, state, reason, source, image, image_id, size_bytes, sha256, created_at, "
+    "available_at";
+
+Checkpoint read_checkpoint(Database& database, Statement& row)
+{
+    Checkpoint checkpoint;
+    checkpoint.id = CheckpointId{row.getColumn(0).getString()};
+    checkpoint.template_name = TemplateName{row.getColumn(1).getString()};
+    checkpoint.template_digest = row.getColumn(2).getString();
+    checkpoint.state = word(checkpoint_state_from_string(row.getColumn(3).getString()), row.getColumn(3));
+    checkpoint.reason = row.getColumn(4).getString();
+    checkpoint.source = InstanceId{row.getColumn(5).getString()};
+    checkpoint.image = row.getColumn(6).getString();
+    checkpoint.image_id = row.getColumn(7).getString();
+    checkpoint.size_bytes = static_cast<std::uint64_t>(row.getColumn(8).getInt64());
+    checkpoint.sha256 = row.getColumn(9).getString();
+    checkpoint.created_at = time_from(row.getColumn(10));
+    checkpoint.available_at = optional_time_from(row.getColumn(11));
+    checkpoint.phases = read_phases(database, checkpoint.id.value());
+    Statement environment{database, "SELECT name, value FROM environment WHERE checkpoint = ?"};
+    Binder{environment} << checkpoint.id.value();
+    while (environment.executeStep()) {
+        checkpoint.environment.emplace(environment.getColumn(0).getString(), environment.getColumn(1).getString());
+    }
+    Statement statistics{database, "SELECT name, value FROM statistic WHERE checkpoint = ?"};
+    Binder{statistics} << checkpoint.id.value();
+    while (statistics.executeStep()) {
+        checkpoint.statistics.emplace(statistics.getColumn(0).getString(), statistics.getColumn(1).getInt64());
+    }
+    return checkpoint;
+}
+
+constexpr const char* kInstanceColumns =
+    "id, template, state, reason, origin, checkpoint, container, created_at, terminated_at";
+
+Instance read_instance(Database& database, Statement& row)
+{
+    Instance instance;
+    instance.id = InstanceId{row.getColumn(0).getString()};
+    instance.template_name = TemplateName{row.getColumn(1).getString()};
+    instance.state = word(instance_state_from_string(row.getColumn(2).getString()), row.getColumn(2));
+    instance.reason = row.getColumn(3).getString();
+    instance.origin = word(origin_from_string(row.getColumn(4).getString()), row.getColumn(4));
+    instance.checkpoint = CheckpointId{row.getColumn(5).getString()};
+    instance.container = ContainerId{row.getColumn(6).getString()};
+    instance.created_at = time_from(row.getColumn(7));
+    instance.terminated_at = optional_time_from(row.getColumn(8));
+    instance.phases = read_phases(database, instance.id.value());
+    return instance;
+}
+
+void write_instance(Database& database, const Instance& instance)
+{
+    Statement insert{database, std::string{"INSERT OR REPLACE INTO instance ("} + kInstanceColumns +
+                                   ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"};
+    Binder{insert} << instance.id.value() << instance.template_name.value() << to_string(instance.state)
+                   << instance.reason << to_string(instance.origin) << instance.checkpoint.value()
+                   << instance.container.value() << instance.created_at << instance.terminated_at;
+    insert.exec();
+    write_phases(database, instance.id.value(), instance.phases);
+}
+
+constexpr const char* kOperationColumns =
+    "id, kind, state, template, instance, checkpoint, phase, created_at, started_at, finished_at, error_code, "
+    "error_message, error_hint, error_field, error_cause";
+
+Operation read_operation(Database& database, Statement& row)
+{
+    Operation operation;
+    operation.id = OperationId{row.getColumn(0).getString()};
+    operation.kind = word(operation_kind_from_string(row.getColumn(1).getString()), row.getColumn(1));
+    operation.state = word(operation_state_from_string(row.getColumn(2).getString()), row.getColumn(2));
+    operation.template_name = TemplateName{row.getColumn(3).getString()};
+    operation.instance = InstanceId{row.getColumn(4).getString()};
+    operation.checkpoint = CheckpointId{row.getColumn(5).getString()};
+    operation.phase = row.getColumn(6).getString();
+    operation.created_at = time_from(row.getColumn(7));
+    operation.started_at = optional_time_from(row.getColumn(8));
+    operation.finished_at = optional_time_from(row.getColumn(9));
+    if (const std::string code = row.getColumn(10).getString(); !code.empty()) {
+        operation.error = Error{word(error_code_from_string(code), row.getColumn(10)), row.getColumn(11).getString()}
+                              .with_hint(row.getColumn(12).getString())
+                              .with_field(row.getColumn(13).getString())
+                              .with_cause(row.getColumn(14).getString());
+    }
+    operation.phases = read_phases(database, operation.id.value());
+    return operation;
+}
+
+/// The rows of `table` that fulfil `condition`, newest first. `condition` takes `parameters`, then the page.
+template <typename Read>
+auto read_page(Database& database, Read&& read, const std::string& table, const char* columns,
+               const std::string& condition, const std::vector<std::string>& parameters, const Page& page)
+{
+    Statement query{database, std::string{"SELECT "} + columns + " FROM " + table + " WHERE (" + condition +
+                                  ") AND (? = '' OR id < ?) ORDER BY id DESC LIMIT ?"};
+    Binder binder{query};
+    for (const std::string& parameter : parameters) binder << parameter;
+    binder << page.before << page.before << std::int64_t{page.limit};
+    std::vector<decltype(read(database, query))> rows;
+    while (query.executeStep()) rows.push_back(read(database, query));
+    return rows;
+}
+
+template <typename Read>
+auto read_one(Database& database, Read&& read, const std::string& table, const char* columns, const std::string& id)
+{
+    auto rows = read_page(database, std::forward<Read>(read), table, columns, "id = ?", {id}, Page::all());
+    return rows.empty() ? std::nullopt : std::optional{std::move(rows.front())};
+}
+
+template <typename T>
+T require(std::optional<T> row, const char* kind, const std::string& id, const char* list)
+{
+    if (row) return *std::move(row);
+    throw Error{ErrorCode::not_found, std::string{"no "} + kind + " \"" + id + "\""}.with_hint(
+        std::string{"GET "} + list + " lists them");
+}
+
+}  // namespace
+
+Catalog::Catalog(const std::string& path)
+{
+    try {
+        auto database = std::make_unique<Database>(
+            path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOFOLLOW, /*busyTimeout ms*/ 5000);
+        database->exec("PRAGMA journal_mode = DELETE");
+        database->exec("PRAGMA synchronous = EXTRA");
+        database->exec("PRAGMA foreign_keys = ON");
+        if (const std::string verdict = database->execAndGet("PRAGMA quick_check(1)").getString(); verdict != "ok") {
+            throw Error{ErrorCode::corrupt, "the catalog " + path + " is damaged"}.with_cause(verdict);
+        }
+        detail::migrate(*database);
+        database_ = std::make_unique<Guarded<std::unique_ptr<Database>>>(std::move(database));
+    } catch (const SQLite::Exception& error) {
+        const int code = error.getErrorCode();
+        const bool damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+        throw Error{damaged ? ErrorCode::corrupt : ErrorCode::internal, "cannot open the catalog " + path}
+            .with_cause(error.what())
+            .with_hint(damaged ? "move the file away; warmd then starts with an empty catalog"
+                               : "the directory must exist and be writable for root");
+    }
+}
+
+Catalog::~Catalog() = default;
+
+void Catalog::save(const Checkpoint& checkpoint)
+{
+    guarded(*database_, [&checkpoint](Database& database) {
+        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+        Statement insert{database, std::string{"INSERT INTO checkpoint ("} + kCheckpointColumns +
+                                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+                                       "state = excluded.state, reason = excluded.reason, size_bytes = "
+                                       "excluded.size_bytes, sha256 = excluded.sha256, available_at = "
+                                       "excluded.available_at"};
+        Binder{insert} << checkpoint.id.value() << checkpoint.template_name.value() << checkpoint.template_digest
+                       << to_string(checkpoint.state) << checkpoint.reason << checkpoint.source.value()
+                       << checkpoint.image << checkpoint.image_id << static_cast<std::int64_t>(checkpoint.size_bytes)
+                       << checkpoint.sha256 << checkpoint.created_at << checkpoint.available_at;
+        insert.exec();
+        write_phases(database, checkpoint.id.value(), checkpoint.phases);
+        for (const auto& [name, value] : checkpoint.environment) {
+            Statement row{database, "INSERT OR REPLACE INTO environment (checkpoint, name, value) VALUES (?, ?, ?)"};
+            Binder{row} << checkpoint.id.value() << name << value;
+            row.exec();
+        }
+        for (const auto& [name, value] : checkpoint.statistics) {
+            Statement row{database, "INSERT OR REPLACE INTO statistic (checkpoint, name, value) VALUES (?, ?, ?)"};
+            Binder{row} << checkpoint.id.value() << name << value;
+            row.exec();
+        }
+        transaction.commit();
+    });
+}
+
+void Catalog::save(const Instance& instance)
+{
+    guarded(*database_, [&instance](Database& database) {
+        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+        write_instance(database, instance);
+        transaction.commit();
+    });
+}
+
+void Catalog::save(const Operation& operation)
+{
+    guarded(*database_, [&operation](Database& database) {
+        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+        Statement insert{database, std::string{"INSERT OR REPLACE INTO operation ("} + kOperationColumns +
+                                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
+        const auto error = [&operation](const std::string& (Error::*part)() const noexcept) {
+            return operation.error ? ((*operation.error).*part)() : std::string{};
+        };
+        Binder{insert} << operation.id.value() << to_string(operation.kind) << to_string(operation.state)
+                       << operation.template_name.value() << operation.instance.value() << operation.checkpoint.value()
+                       << operation.phase << operation.created_at << operation.started_at << operation.finished_at
+                       << (operation.error ? to_string(operation.error->code()) : std::string_view{})
+                       << std::string_view{operation.error ? operation.error->what() : ""} << error(&Error::hint)
+                       << error(&Error::field) << error(&Error::cause);
+        insert.exec();
+        write_phases(database, operation.id.value(), operation.phases);
+        transaction.commit();
+    });
+}
+
+std::optional<Checkpoint> Catalog::find(const CheckpointId& id) const
+{
+    return guarded(*database_, [&id](Database& database) {
+        return read_one(database, read_checkpoint, "checkpoint", kCheckpointColumns, id.value());
+    });
+}
+
+std::optional<Instance> Catalog::find(const InstanceId& id) const
+{
+    return guarded(*database_, [&id](Database& database) {
+        return read_one(database, read_instance, "instance", kInstanceColumns, id.value());
+    });
+}
+
+std::optional<Operation> Catalog::find(const OperationId& id) const
+{
+    return guarded(*database_, [&id](Database& database) {
+        return read_one(database, read_operation, "operation", kOperationColumns, id.value());
+    });
+}
+
+Checkpoint Catalog::get(const CheckpointId& id) const
+{
+    return require(find(id), "checkpoint", id.value(), "/v1/checkpoints");
+}
+
+Instance Catalog::get(const InstanceId& id) const
+{
+    return require(find(id), "instance", id.value(), "/v1/instances");
+}
+
+Operation Catalog::get(const OperationId& id) const
+{
+    return require(find(id), "operation", id.value(), "/v1/operations");
+}
+
+Instance Catalog::transition(const InstanceId& id, const std::vector<InstanceState>& from, InstanceState to,
+                             const std::string& reason)
+{
+    return guarded(*database_, [&](Database& database) {
+        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+        Instance instance =
+            require(read_one(database, read_instance, "instance", kInstanceColumns, id.value()), "instance",
+                    id.value(), "/v1/instances");
+        bool allowed = false;
+        for (const InstanceState state : from) allowed = allowed || state == instance.state;
+        if (!allowed) {
+            const std::string why = instance.reason.empty() ? std::string{} : " (" + instance.reason + ")";
+            throw Error{ErrorCode::conflict,
+                        "instance " + id.value() + " is " + std::string{to_string(instance.state)} + why}
+                .with_hint("GET /v1/instances lists the instances and their states");
+        }
+        instance.state = to;
+        instance.reason = reason;
+        write_instance(database, instance);
+        transaction.commit();
+        return instance;
+    });
+}
+
+std::vector<Checkpoint> Catalog::checkpoints(const Page& page, const TemplateName& template_name) const
+{
+    return guarded(*database_, [&](Database& database) {
+        return read_page(database, read_checkpoint, "checkpoint", kCheckpointColumns, "? = '' OR template = ?",
+                         {template_name.value(), template_name.value()}, page);
+    });
+}
+
+std::vector<Instance> Catalog::instances(const Page& page, bool with_terminated) const
+{
+    return guarded(*database_, [&](Database& database) {
+        return read_page(database, read_instance, "instance", kInstanceColumns,
+                         with_terminated ? "1" : "state <> 'terminated'", {}, page);
+    });
+}
+
+std::vector<Operation> Catalog::operations(const Page& page) const
+{
+    return guarded(*database_, [&](Database& database) {
+        return read_page(database, read_operation, "operation", kOperationColumns, "1", {}, page);
+    });
+}
+
+std::vector<Operation> Catalog::unfinished_operations() const
+{
+    return guarded(*database_, [](Database& database) {
+        return read_page(database, read_operation, "operation", kOperationColumns, "state IN ('queued', 'running')",
+                         {}, Page::all());
+    });
+}
+
+std::optional<Checkpoint> Catalog::newest_available(const TemplateName& template_name) const
+{
+    return guarded(*database_, [&template_name](Database& database) {
+        auto rows = read_page(database, read_checkpoint, "checkpoint", kCheckpointColumns,
+                              "template = ? AND state = 'available'", {template_name.value()}, Page{.limit = 1});
+        return rows.empty() ? std::nullopt : std::optional{std::move(rows.front())};
+    });
+}
+
+void Catalog::erase(const CheckpointId& id)
+{
+    guarded(*database_, [&id](Database& database) {
+        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+        write_phases(database, id.value(), {});
+        Statement row{database, "DELETE FROM checkpoint WHERE id = ?"};
+        Binder{row} << id.value();
+        row.exec();
+        transaction.commit();
+    });
+}
+
+void Catalog::prune_history(int keep)
+{
+    guarded(*database_, [keep](Database& database) {
+        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+        for (const char* const selection :
+             {"FROM operation WHERE state NOT IN ('queued', 'running')", "FROM instance WHERE state = 'terminated'"}) {
+            const std::string old = std::string{"SELECT id "} + selection + " ORDER BY id DESC LIMIT -1 OFFSET ?";
+            const std::string table{std::string_view{selection}.substr(5, std::string_view{selection}.find(" WHERE") - 5)};
+            for (const std::string& statement :
+                 {"DELETE FROM phase WHERE owner IN (" + old + ")", "DELETE FROM " + table + " WHERE id IN (" + old + ")"}) {
+                Statement remove{database, statement};
+                Binder{remove} << std::int64_t{keep};
+                remove.exec();
+            }
+        }
+        transaction.commit();
+    });
+}
+
+void Catalog::ping() const
+{
+    guarded(*database_, [](Database& database) { database.execAndGet("SELECT count(*) FROM operation"); });
+}
+
+}  // namespace warmd

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/base/guarded.h"
+#include "daemon/model/checkpoint.h"
+#include "daemon/model/instance.h"
+#include "daemon/model/operation.h"
+
+namespace SQLite {
+class Database;
+}
+
+namespace warmd {
+
+/// Which rows of a list: newest first, at most `limit`, older than `before` (an id; empty: from the newest).
+struct Page {
+    int limit = 100;  // -1: no limit
+    std::string before{};
+
+    static Page all() { return {.limit = -1}; }
+};
+
+/// What warmd knows, in SQLite. Thread-safe: one connection behind one mutex (SQLiteCpp forbids sharing one,
+/// and with a single connection Debian's SQLite is safe from the WAL-reset corruption that 3.51.3 fixed;
+/// hence also the DELETE journal). Every change is durable on return (synchronous=EXTRA). Calls take a few
+/// milliseconds and throw Error: `no_space`, `corrupt`, `internal`.
+class Catalog {
+public:
+    /// Opens or creates the database. ":memory:" serves tests. Throws Error{corrupt} for a damaged file or
+    /// a schema that is newer than this program.
+    explicit Catalog(const std::string& path);
+    ~Catalog();
+    Catalog(const Catalog&) = delete;
+    Catalog& operator=(const Catalog&) = delete;
+
+    /// Inserts the row or replaces it whole, with its phases.
+    void save(const Checkpoint& checkpoint);
+    void save(const Instance& instance);
+    void save(const Operation& operation);
+
+    [[nodiscard]] std::optional<Checkpoint> find(const CheckpointId& id) const;
+    [[nodiscard]] std::optional<Instance> find(const InstanceId& id) const;
+    [[nodiscard]] std::optional<Operation> find(const OperationId& id) const;
+
+    /// As `find`, but absence is Error{not_found} with the way to the list of them.
+    [[nodiscard]] Checkpoint get(const CheckpointId& id) const;
+    [[nodiscard]] Instance get(const InstanceId& id) const;
+    [[nodiscard]] Operation get(const OperationId& id) const;
+
+    /// Moves the instance from one of `from` to `to` and returns it as it then is; throws Error{conflict}
+    /// that names its state if it is in another, Error{not_found} if there is none.
+    Instance transition(const InstanceId& id, const std::vector<InstanceState>& from, InstanceState to,
+                        const std::string& reason = {});
+
+    /// Empty `template_name`: of all.
+    [[nodiscard]] std::vector<Checkpoint> checkpoints(const Page& page, const TemplateName& template_name = {}) const;
+    /// Without `with_terminated`: those that still have a container.
+    [[nodiscard]] std::vector<Instance> instances(const Page& page, bool with_terminated = false) const;
+    [[nodiscard]] std::vector<Operation> operations(const Page& page) const;
+    [[nodiscard]] std::vector<Operation> unfinished_operations() const;
+
+    /// The newest available checkpoint of the template.
+    [[nodiscard]] std::optional<Checkpoint> newest_available(const TemplateName& template_name) const;
+
+    void erase(const CheckpointId& id);
+
+    /// Forgets finished operations and terminated instances but the newest `keep` of each.
+    void prune_history(int keep);
+
+    /// Throws if the database cannot be read: for health checks.
+    void ping() const;
+
+private:
+    std::unique_ptr<Guarded<std::unique_ptr<SQLite::Database>>> database_;
+};
+
+}  // namespace warmd

@@ -1,0 +1,36 @@
+#include "daemon/catalog/migrations.h"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <array>
+#include <string>
+
+#include "catalog_schema.h"
+#include "daemon/base/error.h"
+
+namespace warmd::detail {
+
+namespace {
+
+// Step n brings version n to version n + 1. Steps that have been released are never changed: append.
+constexpr std::array kSteps{kSchemaSql};
+
+}  // namespace
+
+void migrate(SQLite::Database& database)
+{
+    const int version = database.execAndGet("PRAGMA user_version").getInt();
+    const int known = static_cast<int>(kSteps.size());
+    if (version > known) {
+        throw Error{ErrorCode::corrupt, "the catalog has schema version " + std::to_string(version) +
+                                            ", this warmd knows up to " + std::to_string(known)}
+            .with_hint("install the newer warmd again, or move the catalog away");
+    }
+    if (version == known) return;
+    SQLite::Transaction transaction{database, SQLite::TransactionBehavior::EXCLUSIVE};
+    for (int step = version; step < known; ++step) database.exec(kSteps.at(static_cast<std::size_t>(step)));
+    database.exec("PRAGMA user_version = " + std::to_string(known));
+    transaction.commit();
+}
+
+}  // namespace warmd::detail

@@ -1,0 +1,201 @@
+#include "daemon/config/config.h"
+
+#include <algorithm>
+#include <optional>
+#include <sstream>
+#include <system_error>
+#include <utility>
+
+#include "daemon/base/text.h"
+#include "daemon/config/toml_table.h"
+
+namespace warmd {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::optional<toml::table> parse_file(const fs::path& path, std::vector<ConfigProblem>& problems)
+{
+    try {
+        return toml::parse_file(path.string());
+    } catch (const toml::parse_error& error) {
+        problems.push_back({.where = path.string() + ":" + std::to_string(error.source().begin.line),
+                            .message = std::string{error.description()}});
+        return std::nullopt;
+    }
+}
+
+void read_daemon(const toml::table& root, const std::string& file, std::vector<ConfigProblem>& problems, Config& config)
+{
+    TomlTable table{root, {}, file, problems};
+    if (auto log = table.table("log")) {
+        log->read("level", config.log_level);
+        log->finish();
+    }
+    if (auto api = table.table("api")) {
+        api->read("socket", config.socket);
+        api->read("group", config.socket_group);
+        api->read("threads", config.http_threads, 4, 1024);
+        api->finish();
+    }
+    if (auto store = table.table("store")) {
+        store->read("directory", config.state_directory);
+        store->read("history", config.history, 10, 1'000'000);
+        store->finish();
+    }
+    if (auto podman = table.table("podman")) {
+        podman->read("socket", config.podman_socket);
+        podman->read("timeout", config.podman_timeout);
+        podman->finish();
+    }
+    if (auto operations = table.table("operations")) {
+        operations->read("workers", config.operation_workers, 1, 64);
+        operations->read("queue", config.operation_queue, 1, 10'000);
+        operations->finish();
+    }
+    table.finish();
+}
+
+void read_condition(TomlTable& warm, std::string_view key, Condition& condition)
+{
+    auto table = warm.table(key);
+    if (!table) return;
+    table->read_absolute("file", condition.file);
+    table->read("exec", condition.exec);
+    table->read("timeout", condition.timeout);
+    table->finish();
+}
+
+/// Everything that shapes the warmed process, in a fixed order: not the description, not the times allowed.
+std::string digest_of(const Template& t)
+{
+    std::ostringstream text;
+    const auto put = [&text](std::string_view name, std::string_view value) {
+        text << name << '=' << value.size() << ':' << value << '\n';
+    };
+    put("image", t.image);
+    for (const std::string& argument : t.command) put("command", argument);
+    for (const auto& [name, value] : t.env) put("env", name + "=" + value);
+    put("workdir", t.workdir);
+    put("user", t.user);
+    put("hostname", t.hostname);
+    for (const BindMount& mount : t.mounts) {
+        put("mount", mount.source + ":" + mount.target + (mount.read_only ? ":ro" : ":rw"));
+    }
+    put("network", to_string(t.network));
+    put("memory", t.limits.memory_bytes ? std::to_string(*t.limits.memory_bytes) : "");
+    put("cpus", t.limits.cpus ? std::to_string(*t.limits.cpus) : "");
+    put("pids", t.limits.pids ? std::to_string(*t.limits.pids) : "");
+    for (const Condition* const condition : {&t.warm_up.started, &t.warm_up.initialised, &t.warm_up.ready}) {
+        put("file", condition->file.value_or(""));
+        for (const std::string& argument : condition->exec) put("exec", argument);
+    }
+    put("tcp_quiescence", t.warm_up.tcp_quiescence ? "1" : "0");
+    return sha256_hex(text.str());
+}
+
+Template read_template(const toml::table& root, const std::string& file, const TemplateName& name,
+                       std::vector<ConfigProblem>& problems)
+{
+    Template result;
+    result.name = name;
+    TomlTable table{root, {}, file, problems};
+    table.read("description", result.description);
+    table.read("image", result.image);
+    if (result.image.empty()) table.report("image", "is missing: the image that the application is in");
+    table.read("command", result.command);
+    table.read("env", result.env);
+    table.read("workdir", result.workdir);
+    table.read("user", result.user);
+    table.read("hostname", result.hostname);
+    std::string network{to_string(result.network)};
+    table.read("network", network);
+    if (const auto known = network_from_string(network)) result.network = *known;
+    else table.report("network", "must be \"none\" or \"bridge\"");
+    for (TomlTable& entry : table.tables("mounts")) {
+        std::optional<std::string> source;
+        std::optional<std::string> target;
+        BindMount mount;
+        entry.read_absolute("source", source);
+        entry.read_absolute("target", target);
+        entry.read("read_only", mount.read_only);
+        if (!source) entry.report("source", "is missing: the absolute path on the host");
+        if (!target) entry.report("target", "is missing: the absolute path in the container");
+        mount.source = source.value_or("");
+        mount.target = target.value_or("");
+        result.mounts.push_back(std::move(mount));
+        entry.finish();
+    }
+    if (auto limits = table.table("limits")) {
+        limits->read_bytes("memory", result.limits.memory_bytes);
+        limits->read("cpus", result.limits.cpus);
+        limits->read("pids", result.limits.pids);
+        limits->finish();
+    }
+    if (auto warm = table.table("warm")) {
+        read_condition(*warm, "started", result.warm_up.started);
+        read_condition(*warm, "initialised", result.warm_up.initialised);
+        read_condition(*warm, "ready", result.warm_up.ready);
+        warm->read("tcp_quiescence", result.warm_up.tcp_quiescence);
+        warm->read("quiet_for", result.warm_up.quiet_for);
+        warm->read("poll_interval", result.warm_up.poll_interval);
+        if (result.warm_up.poll_interval < std::chrono::milliseconds{1}) {
+            warm->report("poll_interval", "must be at least 1ms");
+        }
+        warm->finish();
+    }
+    if (auto checkpoint = table.table("checkpoint")) {
+        checkpoint->read("timeout", result.checkpoint_timeout);
+        checkpoint->finish();
+    }
+    if (auto restore = table.table("restore")) {
+        restore->read("timeout", result.restore_timeout);
+        restore->finish();
+    }
+    if (auto exec = table.table("exec")) {
+        exec->read("timeout", result.exec_timeout);
+        exec->finish();
+    }
+    table.finish();
+    result.digest = digest_of(result);
+    return result;
+}
+
+void read_templates(const fs::path& directory, std::vector<ConfigProblem>& problems, Config& config)
+{
+    std::error_code error;
+    std::vector<fs::path> files;
+    for (const fs::directory_entry& entry : fs::directory_iterator{directory, error}) {
+        if (entry.path().extension() == ".toml") files.push_back(entry.path());
+    }
+    std::sort(files.begin(), files.end());
+    for (const fs::path& file : files) {
+        const TemplateName name{file.stem().string()};
+        const bool taken_for_id = name.value().starts_with(kInstancePrefix) || name.value().starts_with(kCheckpointPrefix);
+        if (!is_valid_name(name.value()) || taken_for_id) {
+            problems.push_back({.where = file.string(),
+                                .message = "the file's name is the template's: [a-z0-9][a-z0-9._-]{0,62}, and not "
+                                           "beginning with inst- or ckpt-"});
+            continue;
+        }
+        if (const auto table = parse_file(file, problems)) {
+            config.templates.emplace(name, read_template(*table, file.string(), name, problems));
+        }
+    }
+}
+
+}  // namespace
+
+Config load_config(const fs::path& directory, std::vector<ConfigProblem>& problems)
+{
+    Config config;
+    const fs::path file = directory / "warmd.toml";
+    if (fs::exists(file)) {
+        if (const auto table = parse_file(file, problems)) read_daemon(*table, file.string(), problems, config);
+    }
+    read_templates(directory / "templates.d", problems, config);
+    return config;
+}
+
+}  // namespace warmd

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "daemon/base/clock.h"
+#include "daemon/model/template.h"
+
+namespace warmd {
+
+/// What warmd.toml says. Every default stands here.
+struct Config {
+    std::string log_level = "info";
+    std::filesystem::path socket = "/run/warmd/warmd.sock";
+    std::string socket_group = "warmd";  // owns the socket, mode 0660; nobody but root when it does not exist
+    int http_threads = 64;
+    std::filesystem::path state_directory = "/var/lib/warmd";
+    std::filesystem::path podman_socket = "/run/podman/podman.sock";
+    Duration podman_timeout = std::chrono::seconds{30};
+    int operation_workers = 4;
+    int operation_queue = 64;
+    int history = 1000;  // finished operations and terminated instances that are remembered
+    std::map<TemplateName, Template> templates;
+};
+
+/// One thing that is wrong, with the file and, where known, the line.
+struct ConfigProblem {
+    std::string where;    // "/etc/warmd/templates.d/octave.toml:12"
+    std::string message;  // names the key
+};
+
+/// Reads `directory`/warmd.toml (may be missing) and `directory`/templates.d/*.toml (one template a file,
+/// named after it). Reports every problem instead of stopping at the first: unknown keys, wrong types,
+/// values out of range. The result is usable only when `problems` stays empty.
+Config load_config(const std::filesystem::path& directory, std::vector<ConfigProblem>& problems);
+
+}  // namespace warmd

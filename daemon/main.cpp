@@ -1,0 +1,137 @@
+// warmd: reads the configuration, wires the parts together, and waits for a signal. Everything that lives as
+// long as the daemon is made here, in the order in which the parts need each other.
+#include <fcntl.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "api/http/routes.h"
+#include "api/http/server.h"
+#include "daemon/base/clock.h"
+#include "daemon/base/error.h"
+#include "daemon/base/log.h"
+#include "daemon/base/unique_fd.h"
+#include "daemon/catalog/catalog.h"
+#include "daemon/config/config.h"
+#include "daemon/podman/podman_engine.h"
+#include "daemon/service/service.h"
+#include "daemon/store/tarball_store.h"
+#include "warmd_version.h"
+
+namespace {
+
+using namespace warmd;
+
+constexpr int kConfigurationWrong = 78;  // EX_CONFIG: systemd shows it as such
+
+sigset_t block_signals()
+{
+    // Before the first thread, so that all inherit it and sigwait gets every one of them.
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int signal : {SIGTERM, SIGINT}) sigaddset(&signals, signal);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    ::signal(SIGPIPE, SIG_IGN);
+    return signals;
+}
+
+/// Held for the life of the process: two daemons on one state directory would undo each other's work.
+UniqueFd lock_state(const std::filesystem::path& directory)
+{
+    std::filesystem::create_directories(directory);
+    const std::filesystem::path path = directory / "lock";
+    UniqueFd lock{::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
+    if (!lock.valid()) throw system_error("open " + path.string(), errno);
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+        throw Error{ErrorCode::conflict, "another warmd uses " + directory.string()}.with_hint(
+            "stop it with `systemctl stop warmd`, or set another store.directory");
+    }
+    return lock;
+}
+
+void serve(const Config& config, const sigset_t& signals)
+{
+    const UniqueFd lock = lock_state(config.state_directory);
+    SystemClock clock;
+    Catalog catalog{(config.state_directory / "catalog.sqlite").string()};
+    TarballStore store{config.state_directory};
+    podman::PodmanEngine engine{{.socket_path = config.podman_socket.string(),
+                                 .call_timeout = config.podman_timeout,
+                                 .spool_directory = store.scratch().string()}};
+    std::filesystem::create_directories(config.socket.parent_path());
+    // Bound before there are threads (it sets the umask), answering only once the service is there.
+    Service service{catalog, store, engine, clock, Templates{config.templates},
+                    {.operation_workers = config.operation_workers,
+                     .operation_queue = config.operation_queue,
+                     .history = config.history}};
+    http::Server server{{.socket_path = config.socket.string(),
+                         .socket_group = config.socket_group,
+                         .threads = config.http_threads},
+                        http::make_router(service)};
+
+    const std::jthread maintenance{[&service](const std::stop_token& stop) { service.maintain(stop); }};
+    const std::jthread http{[&server] { server.run(); }};
+    sd_notify(0, "READY=1");
+    spdlog::info("warmd {} serves {} templates on {}", WARMD_VERSION, config.templates.size(), config.socket.string());
+
+    int signal = 0;
+    sigwait(&signals, &signal);
+    spdlog::info("stopping on signal {}", signal);
+    sd_notify(0, "STOPPING=1");
+    service.shut_down();
+    server.stop();
+}
+
+void report(const Error& error)
+{
+    std::fprintf(stderr, "warmd: %s\n", error.what());
+    if (!error.cause().empty()) std::fprintf(stderr, "  cause: %s\n", error.cause().c_str());
+    if (!error.hint().empty()) std::fprintf(stderr, "  next:  %s\n", error.hint().c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    const sigset_t signals = block_signals();
+    CLI::App app{"Keeps slow-starting applications warm: checkpoint once, restore ready copies."};
+    std::string directory = "/etc/warmd";
+    bool check = false;
+    app.add_option("--config", directory, "Directory with warmd.toml and templates.d/")->capture_default_str();
+    app.add_flag("--check-config", check, "Report what is wrong with the configuration and end");
+    app.set_version_flag("--version", "warmd " WARMD_VERSION);
+    CLI11_PARSE(app, argc, argv);
+
+    try {
+        std::vector<ConfigProblem> problems;
+        const Config config = load_config(directory, problems);
+        for (const ConfigProblem& problem : problems) {
+            std::fprintf(stderr, "%s: %s\n", problem.where.c_str(), problem.message.c_str());
+        }
+        if (!problems.empty()) return kConfigurationWrong;
+        set_up_logging(config.log_level);
+        if (check) {
+            std::printf("%s is good: %zu templates\n", directory.c_str(), config.templates.size());
+            return 0;
+        }
+        serve(config, signals);
+        return 0;
+    } catch (const Error& error) {
+        report(error);
+        return error.field().starts_with("log.") ? kConfigurationWrong : 1;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "warmd: %s\n", error.what());
+        return 1;
+    }
+}

@@ -1,0 +1,90 @@
+// The words of the vocabulary, once for each enumeration: API, catalog and logs use the same.
+#include "daemon/base/enum_names.h"
+#include "daemon/model/checkpoint.h"
+#include "daemon/model/instance.h"
+#include "daemon/model/operation.h"
+#include "daemon/model/template.h"
+
+namespace warmd {
+
+namespace {
+
+constexpr EnumNames<Network, 2> kNetworks{{{{Network::none, "none"}, {Network::bridge, "bridge"}}}};
+
+constexpr EnumNames<InstanceState, 6> kInstanceStates{{{
+    {InstanceState::warming, "warming"},
+    {InstanceState::restoring, "restoring"},
+    {InstanceState::idle, "idle"},
+    {InstanceState::leased, "leased"},
+    {InstanceState::draining, "draining"},
+    {InstanceState::terminated, "terminated"},
+}}};
+
+constexpr EnumNames<Origin, 2> kOrigins{{{{Origin::warm, "warm"}, {Origin::restore, "restore"}}}};
+
+constexpr EnumNames<CheckpointState, 7> kCheckpointStates{{{
+    {CheckpointState::pending, "pending"},
+    {CheckpointState::dumping, "dumping"},
+    {CheckpointState::verifying, "verifying"},
+    {CheckpointState::available, "available"},
+    {CheckpointState::failed, "failed"},
+    {CheckpointState::quarantined, "quarantined"},
+    {CheckpointState::deleting, "deleting"},
+}}};
+
+constexpr EnumNames<OperationKind, 5> kOperationKinds{{{
+    {OperationKind::warm, "warm"},
+    {OperationKind::checkpoint, "checkpoint"},
+    {OperationKind::restore, "restore"},
+    {OperationKind::terminate, "terminate"},
+    {OperationKind::delete_checkpoint, "delete_checkpoint"},
+}}};
+
+constexpr EnumNames<OperationState, 5> kOperationStates{{{
+    {OperationState::queued, "queued"},
+    {OperationState::running, "running"},
+    {OperationState::succeeded, "succeeded"},
+    {OperationState::failed, "failed"},
+    {OperationState::cancelled, "cancelled"},
+}}};
+
+}  // namespace
+
+std::string_view to_string(Network network) { return kNetworks.name(network); }
+std::optional<Network> network_from_string(std::string_view text) { return kNetworks.value(text); }
+
+std::string_view to_string(InstanceState state) { return kInstanceStates.name(state); }
+std::optional<InstanceState> instance_state_from_string(std::string_view text) { return kInstanceStates.value(text); }
+
+std::string_view to_string(Origin origin) { return kOrigins.name(origin); }
+std::optional<Origin> origin_from_string(std::string_view text) { return kOrigins.value(text); }
+
+std::string_view to_string(CheckpointState state) { return kCheckpointStates.name(state); }
+std::optional<CheckpointState> checkpoint_state_from_string(std::string_view text)
+{
+    return kCheckpointStates.value(text);
+}
+
+std::string_view to_string(OperationKind kind) { return kOperationKinds.name(kind); }
+std::optional<OperationKind> operation_kind_from_string(std::string_view text) { return kOperationKinds.value(text); }
+
+std::string_view to_string(OperationState state) { return kOperationStates.name(state); }
+std::optional<OperationState> operation_state_from_string(std::string_view text)
+{
+    return kOperationStates.value(text);
+}
+
+bool is_final(OperationState state)
+{
+    return state != OperationState::queued && state != OperationState::running;
+}
+
+std::string container_name(const InstanceId& id) { return "warmd-" + id.value(); }
+
+std::map<std::string, std::string> container_labels(const Instance& instance)
+{
+    return {{std::string{kInstanceLabel}, instance.id.value()},
+            {std::string{kTemplateLabel}, instance.template_name.value()}};
+}
+
+}  // namespace warmd

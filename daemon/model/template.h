@@ -1,0 +1,73 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/base/clock.h"
+#include "daemon/base/id.h"
+
+namespace warmd {
+
+enum class Network { none, bridge };
+std::string_view to_string(Network network);
+std::optional<Network> network_from_string(std::string_view text);
+
+struct BindMount {
+    std::string source;  // absolute path on the host, which must exist whenever an instance is restored
+    std::string target;  // absolute path in the container
+    bool read_only = true;
+};
+
+struct Limits {
+    std::optional<std::uint64_t> memory_bytes;
+    std::optional<double> cpus;
+    std::optional<std::int64_t> pids;
+};
+
+/// What must come true in the container before a phase of warming ends. With neither `file` nor `exec` it
+/// is true at once.
+struct Condition {
+    std::optional<std::string> file;  // absolute path in the container, which must exist
+    std::vector<std::string> exec;    // command in the container, which must exit with 0; repeated until it does
+    Duration timeout = std::chrono::minutes{2};
+};
+
+/// How the application comes from its creation to being worth a checkpoint.
+struct WarmUp {
+    Condition started;      // the process is there
+    Condition initialised;  // its own start-up has ended
+    Condition ready;        // it is quiet; includes TCP quiescence
+    /// Wait until no TCP socket in the container's network namespace is in any state but LISTEN: CRIU cannot
+    /// dump an established connection without its peer.
+    bool tcp_quiescence = true;
+    Duration quiet_for = std::chrono::milliseconds{200};
+    Duration poll_interval = std::chrono::milliseconds{20};
+};
+
+/// How to warm one application. Written by the administrator; immutable while warmd runs.
+struct Template {
+    TemplateName name;
+    std::string description;
+    std::string image;
+    std::vector<std::string> command;  // empty: the image's own
+    std::map<std::string, std::string> env;
+    std::string workdir;  // empty: the image's own
+    std::string user;     // empty: the image's own
+    std::string hostname;
+    std::vector<BindMount> mounts;
+    Network network = Network::none;
+    Limits limits;
+    WarmUp warm_up;
+    Duration checkpoint_timeout = std::chrono::minutes{10};
+    Duration restore_timeout = std::chrono::minutes{5};
+    Duration exec_timeout = std::chrono::hours{1};
+    /// SHA-256 of all that makes the warmed application what it is: two templates with the same digest
+    /// produce interchangeable checkpoints.
+    std::string digest;
+};
+
+}  // namespace warmd

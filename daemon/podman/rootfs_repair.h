@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "daemon/podman/tar_splice.h"
+
+// Podman's export of a checkpoint loses changes to the image's own files. For each "modified" entry of the
+// container's root file system it looks whether that path exists on the *host* and leaves the entry out if
+// not (pkg/checkpoint/crutils/checkpoint_restore_utils.go, CRCreateRootFsDiffTar: os.Stat(file.Path); the
+// same from 4.3 to 5.8). Directories whose mode or owner changed are never kept. Added and deleted files are.
+//
+// The repair reads what was modified from the container's own layer (the overlay's upper directory), while
+// the container is stopped, and puts it in front of what Podman recorded in rootfs-diff.tar. On restore
+// Podman unpacks that archive over the image. The tarball stays self-contained and depends on no image but
+// the one that the container was made from.
+
+namespace warmd::podman {
+
+struct RootfsRepair {
+    SizedSource entries;     // tar entries without an end-of-archive mark; empty size when there are none
+    std::int64_t count = 0;  // how many
+};
+
+/// `modified`: absolute paths in the container, as Podman's list of changes calls them. `upper_directory`:
+/// the container's own layer on the host. Paths that are not in that layer are passed over (an ancestor that
+/// Podman lists may be unchanged itself). Entries are spooled to an unnamed file in `spool_directory`.
+/// Throws Error: `engine_failed` for a layer that cannot be read as it stands (overlay's metacopy or
+/// redirect), `no_space`, `internal`.
+RootfsRepair collect_modified(const std::vector<std::string>& modified, const std::string& upper_directory,
+                              const std::string& spool_directory);
+
+}  // namespace warmd::podman

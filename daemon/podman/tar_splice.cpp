@@ -1,0 +1,319 @@
+#include "daemon/podman/tar_splice.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <ctime>
+#include <utility>
+
+#include "daemon/base/error.h"
+
+namespace warmd::podman {
+
+namespace {
+
+constexpr std::size_t kBlock = 512;
+constexpr std::uint64_t kMaxBuffered = 4U << 20U;
+constexpr std::uint64_t kMaxOctal = 077777777777;  // 8 GiB - 1, the largest size in eleven octal digits
+
+// The ustar header's fields that matter here: offset and length.
+struct Field {
+    std::size_t offset;
+    std::size_t length;
+};
+constexpr Field kName{0, 100};
+constexpr Field kMode{100, 8};
+constexpr Field kUid{108, 8};
+constexpr Field kGid{116, 8};
+constexpr Field kSize{124, 12};
+constexpr Field kMtime{136, 12};
+constexpr Field kChecksum{148, 8};
+constexpr std::size_t kType = 156;
+constexpr Field kMagic{257, 8};
+constexpr Field kPrefix{345, 155};
+
+[[noreturn]] void corrupt(const std::string& problem)
+{
+    throw Error{ErrorCode::corrupt, "the checkpoint tarball is damaged: " + problem};
+}
+
+std::string_view field(const std::string& block, Field at)
+{
+    const std::string_view raw = std::string_view{block}.substr(at.offset, at.length);
+    return raw.substr(0, raw.find('\0'));
+}
+
+std::uint64_t parse_number(const std::string& block, Field at)
+{
+    const auto first = static_cast<unsigned char>(block[at.offset]);
+    std::uint64_t number = 0;
+    if ((first & 0x80U) != 0) {  // GNU: binary, for sizes that octal digits cannot hold
+        for (std::size_t i = 1; i < at.length; ++i) {
+            if (number >> 55U != 0) corrupt("a size is out of range");
+            number = number << 8U | static_cast<unsigned char>(block[at.offset + i]);
+        }
+        return number;
+    }
+    std::string_view digits = field(block, at);
+    while (!digits.empty() && digits.front() == ' ') digits.remove_prefix(1);
+    while (!digits.empty() && digits.back() == ' ') digits.remove_suffix(1);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number, 8);
+    if (!digits.empty() && (error != std::errc{} || end != digits.data() + digits.size())) {
+        corrupt("a header is not a tar header");
+    }
+    return number;
+}
+
+void put_octal(std::string& block, Field at, std::uint64_t number)
+{
+    for (std::size_t i = at.length - 1; i-- > 0;) {
+        block[at.offset + i] = static_cast<char>('0' + (number & 7U));
+        number >>= 3U;
+    }
+    block[at.offset + at.length - 1] = '\0';
+}
+
+void put_size(std::string& block, std::uint64_t size)
+{
+    if (size <= kMaxOctal) {
+        put_octal(block, kSize, size);
+        return;
+    }
+    for (std::size_t i = kSize.length; i-- > 0;) {
+        block[kSize.offset + i] = static_cast<char>(size & 255U);
+        size >>= 8U;
+    }
+    block[kSize.offset] = static_cast<char>(0x80);
+}
+
+std::uint64_t checksum(const std::string& block)
+{
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < kBlock; ++i) {
+        const bool own = i >= kChecksum.offset && i < kChecksum.offset + kChecksum.length;
+        sum += own ? static_cast<unsigned char>(' ') : static_cast<unsigned char>(block[i]);
+    }
+    return sum;
+}
+
+void put_checksum(std::string& block)
+{
+    // Six digits, NUL, space: the one field with its own layout.
+    put_octal(block, {kChecksum.offset, 7}, checksum(block));
+    block[kChecksum.offset + 7] = ' ';
+}
+
+std::uint64_t padding(std::uint64_t size) { return (kBlock - size % kBlock) % kBlock; }
+
+/// The value of `key` in a pax extension: lines of "LENGTH KEY=VALUE\n".
+std::string_view pax_value(std::string_view records, std::string_view key)
+{
+    std::string_view found;
+    while (!records.empty()) {
+        std::size_t length = 0;
+        const auto [end, error] = std::from_chars(records.data(), records.data() + records.size(), length);
+        const std::size_t digits = static_cast<std::size_t>(end - records.data());
+        if (error != std::errc{} || length <= digits + 2 || length > records.size()) corrupt("a pax header");
+        const std::string_view record = records.substr(digits + 1, length - digits - 2);
+        if (record.size() > key.size() && record.starts_with(key) && record[key.size()] == '=') {
+            found = record.substr(key.size() + 1);
+        }
+        records.remove_prefix(length);
+    }
+    return found;
+}
+
+}  // namespace
+
+TarSplice::TarSplice(ByteSink out) : out_{std::move(out)} {}
+
+void TarSplice::rewrite(std::string member, Rewrite rewrite)
+{
+    rewrites_.insert_or_assign(std::move(member), std::move(rewrite));
+}
+
+void TarSplice::prepend(std::string member, SizedSource prefix)
+{
+    prefixes_.insert_or_assign(std::move(member), std::move(prefix));
+}
+
+void TarSplice::write(std::string_view bytes)
+{
+    while (!bytes.empty()) {
+        std::string_view part;
+        switch (state_) {
+        case State::header:
+            part = bytes.substr(0, kBlock - block_.size());
+            block_ += part;
+            if (block_.size() == kBlock) take_header();
+            break;
+        case State::content:
+            part = bytes.substr(0, remaining_);
+            out_(part);
+            remaining_ -= part.size();
+            if (remaining_ == 0) {
+                if (!pass_padding_) emit_padding(size_out_);
+                remaining_ = padding_in_;
+                state_ = State::padding;
+            }
+            break;
+        case State::buffered:
+            part = bytes.substr(0, remaining_);
+            buffer_ += part;
+            remaining_ -= part.size();
+            if (remaining_ == 0) end_buffered();
+            break;
+        case State::padding:
+            part = bytes.substr(0, remaining_);
+            if (pass_padding_) out_(part);
+            remaining_ -= part.size();
+            break;
+        case State::trailer:
+            part = bytes;
+            out_(part);
+            break;
+        }
+        bytes.remove_prefix(part.size());
+        if (state_ == State::padding && remaining_ == 0) {
+            state_ = State::header;
+            block_.clear();
+        }
+    }
+}
+
+void TarSplice::take_header()
+{
+    if (std::all_of(block_.begin(), block_.end(), [](char c) { return c == '\0'; })) {
+        add_missing_members();
+        out_(std::string(kBlock, '\0'));
+        state_ = State::trailer;
+        return;
+    }
+    if (parse_number(block_, kChecksum) != checksum(block_)) corrupt("a header's checksum is wrong");
+    const char type = block_[kType];
+    std::uint64_t size = parse_number(block_, kSize);
+    if (type == 'x' || type == 'g' || type == 'L' || type == 'K') {
+        if (size > kMaxBuffered) corrupt("an extended header is too large");
+        extension_ = type;
+        begin_member({}, size);
+        return;
+    }
+    std::string name{field(block_, kName)};
+    if (const auto prefix = field(block_, kPrefix); !prefix.empty() && field(block_, kMagic) == "ustar") {
+        name = std::string{prefix} + "/" + name;
+    }
+    if (!next_name_.empty()) name = std::exchange(next_name_, {});
+    if (std::exchange(has_next_size_, false)) {
+        if (rewrites_.contains(name) || prefixes_.contains(name)) corrupt(name + " is too large to be changed");
+        size = next_size_;
+    }
+    if (name.starts_with("./")) name.erase(0, 2);
+    extension_ = '\0';
+    // Links and the like carry no content, whatever their header says.
+    if (type >= '1' && type <= '6') size = 0;
+    members_[name] = size;
+    begin_member(name, size);
+}
+
+void TarSplice::begin_member(const std::string& name, std::uint64_t size)
+{
+    name_ = name;
+    remaining_ = size;
+    padding_in_ = padding(size);
+    pass_padding_ = true;
+    if (rewrites_.contains(name) || extension_ != '\0') {
+        if (size > kMaxBuffered) corrupt(name + " is too large");
+        state_ = State::buffered;
+        buffer_.clear();
+        if (size == 0) end_buffered();
+        return;
+    }
+    size_out_ = size;
+    if (const auto prefix = prefixes_.find(name); prefix != prefixes_.end()) {
+        size_out_ += prefix->second.size;
+        pass_padding_ = false;
+        emit_header(size_out_);
+        emit_source(prefix->second);
+    } else {
+        out_(block_);
+    }
+    state_ = State::content;
+    if (size == 0) {
+        if (!pass_padding_) emit_padding(size_out_);
+        state_ = State::padding;
+    }
+}
+
+void TarSplice::end_buffered()
+{
+    if (extension_ == 'x') {
+        next_name_ = pax_value(buffer_, "path");
+        const std::string_view size = pax_value(buffer_, "size");
+        has_next_size_ = !size.empty();
+        if (std::from_chars(size.data(), size.data() + size.size(), next_size_).ec != std::errc{} && has_next_size_) {
+            corrupt("a pax header");
+        }
+    } else if (extension_ == 'L') {
+        next_name_ = buffer_.substr(0, buffer_.find('\0'));
+    }
+    if (const auto rewrite = rewrites_.find(name_); extension_ == '\0' && rewrite != rewrites_.end()) {
+        buffer_ = rewrite->second(buffer_);
+    }
+    emit_header(buffer_.size());
+    out_(buffer_);
+    emit_padding(buffer_.size());
+    pass_padding_ = false;
+    remaining_ = padding_in_;
+    state_ = State::padding;
+}
+
+void TarSplice::emit_header(std::uint64_t size)
+{
+    put_size(block_, size);
+    put_checksum(block_);
+    out_(block_);
+}
+
+void TarSplice::emit_source(const SizedSource& source)
+{
+    std::array<char, 64 * 1024> buffer{};
+    std::uint64_t total = 0;
+    while (const std::size_t count = source.read(buffer)) {
+        out_({buffer.data(), count});
+        total += count;
+    }
+    if (total != source.size) throw Error{ErrorCode::internal, "a tarball's added part changed its size"};
+}
+
+void TarSplice::emit_padding(std::uint64_t size)
+{
+    if (padding(size) != 0) out_(std::string(padding(size), '\0'));
+}
+
+void TarSplice::add_missing_members()
+{
+    for (const auto& [name, prefix] : prefixes_) {
+        if (members_.contains(name)) continue;
+        block_.assign(kBlock, '\0');
+        block_.replace(kName.offset, name.size(), name);
+        put_octal(block_, kMode, 0600);
+        put_octal(block_, kUid, 0);
+        put_octal(block_, kGid, 0);
+        put_octal(block_, kMtime, static_cast<std::uint64_t>(std::time(nullptr)));
+        block_[kType] = '0';
+        block_.replace(kMagic.offset, kMagic.length, std::string_view{"ustar\0" "00", 8});
+        const std::uint64_t size = prefix.size + 2 * kBlock;
+        emit_header(size);
+        emit_source(prefix);
+        out_(std::string(2 * kBlock, '\0'));
+        emit_padding(size);
+    }
+}
+
+void TarSplice::finish()
+{
+    if (state_ != State::trailer) corrupt("it ends too early");
+}
+
+}  // namespace warmd::podman

@@ -1,0 +1,149 @@
+#include "daemon/service/checkpoint.h"
+
+#include <spdlog/spdlog.h>
+
+#include <exception>
+#include <utility>
+
+#include "daemon/base/error.h"
+#include "daemon/service/host_environment.h"
+#include "daemon/service/instance_end.h"
+
+namespace warmd {
+
+Checkpoint Checkpoints::of_template(const Template& from, OperationRun& run)
+{
+    Instance source = warm_.run(from, run);
+    source = catalog_.transition(source.id, {InstanceState::idle}, InstanceState::draining, "it is being checkpointed");
+    try {
+        return dump(source, from, run);
+    } catch (const std::exception& error) {
+        end_instance_quietly(catalog_, engine_, clock_, source, std::string{"its checkpoint failed: "} + error.what());
+        throw;
+    }
+}
+
+Checkpoint Checkpoints::of_instance(const InstanceId& id, OperationRun& run)
+{
+    const Template from = templates_.get(catalog_.get(id).template_name);
+    Instance source =
+        catalog_.transition(id, {InstanceState::idle}, InstanceState::draining, "it is being checkpointed");
+    run.set_instance(id);
+    if (exec_.busy(id)) {
+        catalog_.transition(id, {InstanceState::draining}, InstanceState::idle);
+        throw Error{ErrorCode::conflict, "a command runs in instance " + id.value()}.with_hint(
+            "wait for its end: processes of an exec are not part of a checkpoint and would be killed");
+    }
+    try {
+        return dump(source, from, run);
+    } catch (const std::exception& error) {
+        bring_back(source, error.what());
+        throw;
+    }
+}
+
+Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRun& run)
+{
+    const auto container = engine_.inspect(source.container.value());
+    if (!container || container->status != ContainerStatus::running) {
+        throw Error{ErrorCode::conflict, "instance " + source.id.value() + " does not run any more"};
+    }
+    Checkpoint checkpoint{.id = CheckpointId{new_id(kCheckpointPrefix)},
+                          .template_name = from.name,
+                          .template_digest = from.digest,
+                          .state = CheckpointState::pending,
+                          .reason = {},
+                          .source = source.id,
+                          .image = from.image,
+                          .image_id = container->image_id,
+                          .size_bytes = 0,
+                          .sha256 = {},
+                          .created_at = clock_.now(),
+                          .available_at = {},
+                          .phases = {},
+                          .environment = host_environment(engine_.info()),
+                          .statistics = {}};
+    catalog_.save(checkpoint);
+    run.set_checkpoint(checkpoint.id);
+    try {
+        export_tarball(checkpoint, source, from, run);
+    } catch (const std::exception& error) {
+        checkpoint.state = CheckpointState::failed;
+        checkpoint.reason = error.what();
+        catalog_.save(checkpoint);
+        throw;
+    }
+    // The checkpoint stands: what goes wrong from here on is no reason to call it failed.
+    run.phase("remove", [&] {
+        end_instance_quietly(catalog_, engine_, clock_, source, "it became checkpoint " + checkpoint.id.value());
+    });
+    return checkpoint;
+}
+
+void Checkpoints::export_tarball(Checkpoint& checkpoint, const Instance& source, const Template& from,
+                                 OperationRun& run)
+{
+    StagedTarball staged = store_.stage(checkpoint.id);
+    checkpoint.state = CheckpointState::dumping;
+    catalog_.save(checkpoint);
+    run.phase("export", [&] {
+        CheckpointReport report =
+            engine_.checkpoint(source.container, {.timeout = from.checkpoint_timeout},
+                               [&staged](std::string_view bytes) { staged.write(bytes); }, run.stop());
+        checkpoint.statistics = std::move(report.statistics);
+    });
+    run.phase("publish", [&] {
+        const PublishedTarball published = staged.publish();
+        checkpoint.size_bytes = published.size_bytes;
+        checkpoint.sha256 = published.sha256;
+    });
+    checkpoint.state = CheckpointState::available;
+    checkpoint.available_at = clock_.now();
+    checkpoint.phases = source.phases;
+    for (const Phase& phase : run.phases()) {
+        if (phase.name == "export" || phase.name == "publish") checkpoint.phases.push_back(phase);
+    }
+    try {
+        catalog_.save(checkpoint);
+    } catch (...) {
+        store_.remove(checkpoint.id);
+        throw;
+    }
+}
+
+void Checkpoints::bring_back(Instance& source, const std::string& reason) noexcept
+{
+    try {
+        auto container = engine_.inspect(source.container.value());
+        if (container && container->status == ContainerStatus::exited && container->checkpointed) {
+            engine_.resume(source.container, std::chrono::minutes{2});
+            container = engine_.inspect(source.container.value());
+        }
+        if (container && container->status == ContainerStatus::running) {
+            catalog_.transition(source.id, {InstanceState::draining}, InstanceState::idle);
+            return;
+        }
+    } catch (const std::exception& error) {
+        spdlog::warn("instance_id={} cannot be brought back after a failed checkpoint: {}", source.id.value(),
+                     error.what());
+    }
+    end_instance_quietly(catalog_, engine_, clock_, source, "its checkpoint failed: " + reason);
+}
+
+void Checkpoints::erase(const CheckpointId& id, OperationRun& run)
+{
+    Checkpoint checkpoint = catalog_.get(id);
+    run.set_checkpoint(id);
+    if (checkpoint.state == CheckpointState::pending || checkpoint.state == CheckpointState::dumping) {
+        throw Error{ErrorCode::conflict, "checkpoint " + id.value() + " is being made"}.with_hint(
+            "cancel its operation instead: DELETE /v1/operations/{id}");
+    }
+    checkpoint.state = CheckpointState::deleting;
+    catalog_.save(checkpoint);
+    run.phase("delete", [&] {
+        store_.remove(id);
+        catalog_.erase(id);
+    });
+}
+
+}  // namespace warmd

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "daemon/base/clock.h"
+#include "daemon/catalog/catalog.h"
+#include "daemon/model/operation.h"
+
+namespace warmd {
+
+/// What the work of an operation is given: its stop token, and the way to tell how far it is.
+class OperationRun {
+public:
+    [[nodiscard]] std::stop_token stop() const;
+    /// Throws Error{cancelled} once the operation is to stop. For places with no blocking call.
+    void check() const;
+
+    void set_instance(const InstanceId& id);
+    void set_checkpoint(const CheckpointId& id);
+
+    /// Runs `fn` as the named phase and records how long it took, also when it throws.
+    template <typename Fn>
+    auto phase(const std::string& name, Fn&& fn)
+    {
+        const PhaseTimer timer{*this, name};
+        return std::forward<Fn>(fn)();
+    }
+
+    /// The phases that have ended so far.
+    [[nodiscard]] Phases phases() const;
+
+private:
+    friend class Operations;
+    struct Shared;
+    explicit OperationRun(std::shared_ptr<Shared> shared) : shared_{std::move(shared)} {}
+
+    class PhaseTimer {
+    public:
+        PhaseTimer(OperationRun& run, const std::string& name);
+        ~PhaseTimer();
+        PhaseTimer(const PhaseTimer&) = delete;
+        PhaseTimer& operator=(const PhaseTimer&) = delete;
+
+    private:
+        OperationRun& run_;
+        Phase phase_;
+        SteadyTime began_;
+    };
+
+    std::shared_ptr<Shared> shared_;
+};
+
+/// Runs long actions on a few threads. An operation's row is durable from its submission; what changes
+/// while it runs (the phase) lives in memory, and the row is written again at its end: a row that is not
+/// final when warmd starts belongs to a warmd that was killed. Thread-safe.
+class Operations {
+public:
+    using Work = std::function<void(OperationRun&)>;
+
+    Operations(Catalog& catalog, Clock& clock, int workers, int queue_limit);
+    /// As `shut_down`.
+    ~Operations();
+    Operations(const Operations&) = delete;
+    Operations& operator=(const Operations&) = delete;
+
+    /// Queues `work`. `draft` holds the kind and the ids that are known; the rest is filled in. Errors that
+    /// the work throws become the operation's. Throws Error{busy} when the queue is full and
+    /// Error{unavailable} after `shut_down`.
+    Operation submit(Operation draft, Work work);
+
+    /// As it is now. Throws Error{not_found}.
+    [[nodiscard]] Operation get(const OperationId& id) const;
+    [[nodiscard]] std::vector<Operation> list(const Page& page) const;
+
+    /// Blocks until it has ended, at most for `patience`, and returns it as it then is.
+    [[nodiscard]] Operation wait(const OperationId& id, Duration patience) const;
+
+    /// Asks it to stop and returns at once: `wait` tells when it has. Throws Error{conflict} for one that
+    /// has ended.
+    Operation cancel(const OperationId& id);
+
+    /// Refuses new ones, stops all (they end as failed, `interrupted`) and waits for their ends.
+    void shut_down();
+
+    /// True while a queued or running operation concerns the instance.
+    [[nodiscard]] bool works_on(const InstanceId& id) const;
+
+    /// Queued and running ones.
+    [[nodiscard]] int active() const;
+
+private:
+    using Shared = OperationRun::Shared;
+
+    void work();
+    void run(const std::shared_ptr<Shared>& shared);
+    void finish(const std::shared_ptr<Shared>& shared, OperationState state, std::optional<Error> error);
+
+    Catalog& catalog_;
+    Clock& clock_;
+    const std::size_t queue_limit_;
+
+    mutable std::mutex mutex_;
+    mutable std::condition_variable changed_;
+    // State below is protected by mutex_; so are the contents of every Shared.
+    std::deque<std::shared_ptr<Shared>> queue_;
+    std::map<OperationId, std::shared_ptr<Shared>> live_;
+    bool stopping_ = false;
+
+    std::vector<std::jthread> workers_;
+};
+
+}  // namespace warmd

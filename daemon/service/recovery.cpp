@@ -1,0 +1,94 @@
+#include "daemon/service/recovery.h"
+
+#include <spdlog/spdlog.h>
+
+#include <string>
+
+#include "daemon/base/error.h"
+#include "daemon/service/instance_end.h"
+
+namespace warmd {
+
+namespace {
+
+void recover_operations(Catalog& catalog, const Clock& clock)
+{
+    for (Operation& operation : catalog.unfinished_operations()) {
+        operation.state = OperationState::failed;
+        operation.phase.clear();
+        operation.finished_at = clock.now();
+        operation.error = Error{ErrorCode::interrupted, "warmd ended while it ran"}.with_hint("start it again");
+        catalog.save(operation);
+    }
+}
+
+void recover_checkpoint(Catalog& catalog, TarballStore& store, Checkpoint checkpoint)
+{
+    switch (checkpoint.state) {
+    case CheckpointState::pending:
+    case CheckpointState::dumping:
+    case CheckpointState::verifying:
+        store.remove(checkpoint.id);
+        checkpoint.state = CheckpointState::failed;
+        checkpoint.reason = "warmd ended while it was made";
+        catalog.save(checkpoint);
+        break;
+    case CheckpointState::deleting:
+        store.remove(checkpoint.id);
+        catalog.erase(checkpoint.id);
+        break;
+    case CheckpointState::available:
+        try {
+            static_cast<void>(store.open(checkpoint.id, checkpoint.size_bytes));
+        } catch (const Error& error) {
+            spdlog::error("checkpoint_id={} quarantined: {}", checkpoint.id.value(), error.what());
+            checkpoint.state = CheckpointState::quarantined;
+            checkpoint.reason = error.what();
+            catalog.save(checkpoint);
+        }
+        break;
+    case CheckpointState::failed:
+    case CheckpointState::quarantined:
+        break;
+    }
+}
+
+}  // namespace
+
+void recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock)
+{
+    store.sweep();
+    recover_operations(catalog, clock);
+    for (const Checkpoint& checkpoint : catalog.checkpoints(Page::all())) recover_checkpoint(catalog, store, checkpoint);
+    for (const CheckpointId& id : store.list()) {
+        if (!catalog.find(id)) spdlog::warn("{} has no row in the catalog; left alone", store.path_of(id).string());
+    }
+}
+
+void reconcile_instances(Catalog& catalog, ContainerEngine& engine, const Clock& clock,
+                         const std::function<bool(const InstanceId&)>& in_work)
+{
+    for (Instance& instance : catalog.instances(Page::all())) {
+        if (in_work(instance.id)) continue;
+        const auto container = engine.inspect(container_name(instance.id));
+        const bool runs = container && container->status == ContainerStatus::running;
+        const bool finished = instance.state == InstanceState::idle || instance.state == InstanceState::leased;
+        if (runs && finished) continue;
+        const std::string reason = finished ? "its container has ended" : "what made or ended it was interrupted";
+        spdlog::warn("instance_id={} terminated: {}", instance.id.value(), reason);
+        end_instance(catalog, engine, clock, instance, reason);
+    }
+    for (const ContainerInfo& container : engine.list(kInstanceLabel)) {
+        const auto label = container.labels.find(std::string{kInstanceLabel});
+        if (label == container.labels.end()) continue;
+        const InstanceId id{label->second};
+        if (container_name(id) != container.name || in_work(id)) continue;
+        // Looked up now, not above: it may have been made since.
+        const auto instance = catalog.find(id);
+        if (instance && instance->state != InstanceState::terminated) continue;
+        spdlog::warn("removing container {}: it belongs to no live instance", container.name);
+        engine.remove(container.name);
+    }
+}
+
+}  // namespace warmd

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <functional>
+
+#include "daemon/base/clock.h"
+#include "daemon/catalog/catalog.h"
+#include "daemon/ports/container_engine.h"
+#include "daemon/store/tarball_store.h"
+
+namespace warmd {
+
+/// Makes catalog, store and containers agree after a crash. Call before the first operation; idempotent, so
+/// that a crash in the middle is mended by the next start. The part that needs no engine:
+///  - unfinished operations become failed, `interrupted`;
+///  - checkpoints that were being made become failed, those being deleted are deleted, those whose tarball
+///    is missing become quarantined;
+///  - files without a row are reported and left alone: they may be the only copy of something.
+void recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock);
+
+/// The part that does, and that is repeated while warmd runs: instances whose container does not run, or
+/// that are half made or half ended with nobody at work on them, are terminated and their containers
+/// removed; so are containers that carry both warmd's name and its label and have no live instance.
+/// `in_work`: an operation is at work on the instance, hands off. Throws what the engine throws.
+void reconcile_instances(Catalog& catalog, ContainerEngine& engine, const Clock& clock,
+                         const std::function<bool(const InstanceId&)>& in_work);
+
+}  // namespace warmd

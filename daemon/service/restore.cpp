@@ -1,0 +1,98 @@
+#include "daemon/service/restore.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <exception>
+#include <utility>
+
+#include "daemon/base/error.h"
+#include "daemon/base/text.h"
+#include "daemon/service/instance_end.h"
+
+namespace warmd {
+
+namespace {
+
+ByteSource read_all_of(const UniqueFd& file)
+{
+    return [fd = file.get()](std::span<char> buffer) {
+        while (true) {
+            const ssize_t count = ::read(fd, buffer.data(), buffer.size());
+            if (count >= 0) return static_cast<std::size_t>(count);
+            if (errno != EINTR) throw system_error("read the tarball", errno, ErrorCode::corrupt);
+        }
+    };
+}
+
+void require_image(ContainerEngine& engine, const Checkpoint& checkpoint)
+{
+    // Podman would look for it by name, and then want exactly this id.
+    if (engine.find_image(checkpoint.image_id)) return;
+    throw Error{ErrorCode::not_found, "the image of checkpoint " + checkpoint.id.value() + ", " + checkpoint.image +
+                                          " with id " + checkpoint.image_id.substr(0, 12) +
+                                          ", is no longer in Podman's local storage"}
+        .with_hint("pull or load that very image again, or make a new checkpoint: POST /v1/templates/" +
+                   checkpoint.template_name.value() + "/checkpoints");
+}
+
+}  // namespace
+
+Instance Restore::run(const CheckpointId& id, OperationRun& run)
+{
+    const Checkpoint checkpoint = catalog_.get(id);
+    if (checkpoint.state != CheckpointState::available) {
+        throw Error{ErrorCode::conflict,
+                    "checkpoint " + id.value() + " is " + std::string{to_string(checkpoint.state)} +
+                        (checkpoint.reason.empty() ? "" : ": " + checkpoint.reason)}
+            .with_hint("GET /v1/checkpoints lists those that are available");
+    }
+    require_image(engine_, checkpoint);
+    Instance instance{.id = InstanceId{new_id(kInstancePrefix)},
+                      .template_name = checkpoint.template_name,
+                      .state = InstanceState::restoring,
+                      .reason = {},
+                      .origin = Origin::restore,
+                      .checkpoint = id,
+                      .container = {},
+                      .created_at = clock_.now(),
+                      .terminated_at = {},
+                      .phases = {}};
+    run.set_instance(instance.id);  // first: what has no operation is swept
+    catalog_.save(instance);
+    try {
+        import(checkpoint, instance, run);
+    } catch (const std::exception& error) {
+        end_instance_quietly(catalog_, engine_, clock_, instance, std::string{"its restore failed: "} + error.what());
+        throw;
+    }
+    instance.state = InstanceState::idle;
+    instance.phases = run.phases();
+    catalog_.save(instance);
+    return instance;
+}
+
+void Restore::import(const Checkpoint& checkpoint, Instance& instance, OperationRun& run)
+{
+    const auto known = templates_.all().find(checkpoint.template_name);
+    const Duration timeout =
+        known != templates_.all().end() ? known->second.restore_timeout : Template{}.restore_timeout;
+    const UniqueFd tarball = store_.open(checkpoint.id, checkpoint.size_bytes);
+    run.phase("restore", [&] {
+        instance.container = engine_.restore(
+            read_all_of(tarball),
+            {.name = container_name(instance.id), .labels = container_labels(instance), .timeout = timeout}, run.stop());
+    });
+    run.phase("verify", [&] {
+        // Podman's success means that CRIU ended well. A process whose system call was interrupted by the
+        // dump may have ended since.
+        const auto container = engine_.inspect(instance.container.value());
+        if (container && container->status == ContainerStatus::running) return;
+        throw Error{ErrorCode::not_ready, "the application ended at once after the restore"}.with_cause(
+            container ? "it exited with " + std::to_string(container->exit_code) + "; its last words: " +
+                            printable(engine_.logs(instance.container, 20))
+                      : "the container is gone");
+    });
+}
+
+}  // namespace warmd

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "daemon/base/clock.h"
+#include "daemon/catalog/catalog.h"
+#include "daemon/ports/container_engine.h"
+#include "daemon/service/operations.h"
+#include "daemon/service/templates.h"
+#include "daemon/store/tarball_store.h"
+
+namespace warmd {
+
+/// Makes instances from checkpoints.
+class Restore {
+public:
+    Restore(Catalog& catalog, TarballStore& store, ContainerEngine& engine, Clock& clock, const Templates& templates)
+        : catalog_{catalog}, store_{store}, engine_{engine}, clock_{clock}, templates_{templates}
+    {
+    }
+
+    /// Returns an idle instance. On failure no container is left and the instance is terminated with the
+    /// reason. Throws Error{conflict} unless the checkpoint is available, Error{corrupt} when its tarball is
+    /// not what the catalog says, Error{not_found} when its image has left local storage.
+    Instance run(const CheckpointId& id, OperationRun& run);
+
+private:
+    void import(const Checkpoint& checkpoint, Instance& instance, OperationRun& run);
+
+    Catalog& catalog_;
+    TarballStore& store_;
+    ContainerEngine& engine_;
+    Clock& clock_;
+    const Templates& templates_;
+};
+
+}  // namespace warmd

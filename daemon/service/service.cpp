@@ -1,0 +1,178 @@
+#include "daemon/service/service.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "daemon/base/error.h"
+#include "daemon/service/instance_end.h"
+#include "daemon/service/recovery.h"
+
+namespace warmd {
+
+Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine, Clock& clock, Templates templates,
+                 ServiceOptions options)
+    : catalog_{catalog},
+      store_{store},
+      engine_{engine},
+      clock_{clock},
+      templates_{std::move(templates)},
+      options_{options},
+      started_at_{clock.now()},
+      exec_{catalog, engine, clock, templates_},
+      warm_{catalog, engine, clock},
+      checkpoints_{catalog, store, engine, clock, warm_, exec_, templates_},
+      restore_{catalog, store, engine, clock, templates_},
+      operations_{catalog, clock, options.operation_workers, options.operation_queue}
+{
+    recover_catalog(catalog_, store_, clock_);
+}
+
+void Service::maintain(std::stop_token stop)
+{
+    constexpr Duration kFirstPause = std::chrono::milliseconds{100};
+    constexpr Duration kInterval = std::chrono::seconds{30};
+    Duration pause = kFirstPause;
+    while (!stop.stop_requested()) {
+        try {
+            reconcile_instances(catalog_, engine_, clock_,
+                                [this](const InstanceId& id) { return operations_.works_on(id); });
+            catalog_.prune_history(options_.history);
+            recovered_ = true;
+            pause = kInterval;
+        } catch (const std::exception& error) {
+            spdlog::warn("cannot compare the catalog with the containers, will try again: {}", error.what());
+            pause = std::min(pause * 2, kInterval);
+        }
+        clock_.sleep_for(pause, stop);
+    }
+}
+
+Operation Service::submit(Operation draft, Operations::Work work)
+{
+    if (!recovered_) {
+        throw Error{ErrorCode::unavailable, "warmd has just started and cannot reach Podman yet"}.with_hint(
+            "systemctl start podman.socket; GET /readyz tells when it is ready");
+    }
+    return operations_.submit(std::move(draft), std::move(work));
+}
+
+Operation Service::warm(const TemplateName& name)
+{
+    const Template& from = templates_.get(name);
+    Operation draft;
+    draft.kind = OperationKind::warm;
+    draft.template_name = name;
+    return submit(std::move(draft), [this, &from](OperationRun& run) { warm_.run(from, run); });
+}
+
+Operation Service::checkpoint(const TemplateName& name)
+{
+    const Template& from = templates_.get(name);
+    Operation draft;
+    draft.kind = OperationKind::checkpoint;
+    draft.template_name = name;
+    return submit(std::move(draft), [this, &from](OperationRun& run) { checkpoints_.of_template(from, run); });
+}
+
+Operation Service::checkpoint(const InstanceId& id)
+{
+    const Instance instance = catalog_.get(id);
+    static_cast<void>(templates_.get(instance.template_name));
+    if (instance.state != InstanceState::idle) {
+        throw Error{ErrorCode::conflict,
+                    "instance " + id.value() + " is " + std::string{to_string(instance.state)} + ", not idle"}
+            .with_hint("only idle instances can be checkpointed");
+    }
+    Operation draft;
+    draft.kind = OperationKind::checkpoint;
+    draft.template_name = instance.template_name;
+    draft.instance = id;
+    return submit(std::move(draft), [this, id](OperationRun& run) { checkpoints_.of_instance(id, run); });
+}
+
+Operation Service::restore(const CheckpointId& id)
+{
+    const Checkpoint checkpoint = catalog_.get(id);
+    Operation draft;
+    draft.kind = OperationKind::restore;
+    draft.template_name = checkpoint.template_name;
+    draft.checkpoint = id;
+    return submit(std::move(draft), [this, id](OperationRun& run) { restore_.run(id, run); });
+}
+
+Operation Service::restore_newest(const TemplateName& name)
+{
+    const auto newest = catalog_.newest_available(templates_.get(name).name);
+    if (!newest) {
+        throw Error{ErrorCode::not_found, "template \"" + name.value() + "\" has no available checkpoint"}.with_hint(
+            "make one: POST /v1/templates/" + name.value() + "/checkpoints");
+    }
+    return restore(newest->id);
+}
+
+Operation Service::terminate(const InstanceId& id)
+{
+    const Instance instance = catalog_.get(id);
+    Operation draft;
+    draft.kind = OperationKind::terminate;
+    draft.template_name = instance.template_name;
+    draft.instance = id;
+    return submit(std::move(draft), [this, id](OperationRun& run) {
+        const std::string reason = "it was terminated by request";
+        Instance ending = catalog_.transition(id, {InstanceState::idle, InstanceState::leased}, InstanceState::draining,
+                                              reason);
+        run.phase("remove", [&] { end_instance(catalog_, engine_, clock_, ending, reason); });
+    });
+}
+
+Operation Service::delete_checkpoint(const CheckpointId& id)
+{
+    const Checkpoint checkpoint = catalog_.get(id);
+    Operation draft;
+    draft.kind = OperationKind::delete_checkpoint;
+    draft.template_name = checkpoint.template_name;
+    draft.checkpoint = id;
+    return submit(std::move(draft), [this, id](OperationRun& run) { checkpoints_.erase(id, run); });
+}
+
+std::string Service::logs(const InstanceId& id, int lines)
+{
+    const Instance instance = catalog_.get(id);
+    if (instance.state == InstanceState::terminated || instance.container.empty()) {
+        throw Error{ErrorCode::conflict, "instance " + id.value() + " has no container"};
+    }
+    return engine_.logs(instance.container, lines);
+}
+
+ServiceStatus Service::status() const
+{
+    ServiceStatus status;
+    status.started_at = started_at_;
+    status.templates = static_cast<int>(templates_.all().size());
+    status.operations_active = operations_.active();
+    status.instances = static_cast<int>(catalog_.instances(Page::all()).size());
+    for (const Checkpoint& checkpoint : catalog_.checkpoints(Page::all())) {
+        if (checkpoint.state != CheckpointState::available) continue;
+        ++status.checkpoints_available;
+        status.checkpoint_bytes += checkpoint.size_bytes;
+    }
+    status.store_free_bytes = store_.free_bytes();
+    status.recovered = recovered_;
+    return status;
+}
+
+void Service::check_ready()
+{
+    catalog_.ping();
+    const EngineInfo info = engine_.info();
+    if (!info.runtime_has_criu) {
+        throw Error{ErrorCode::unavailable, "the container runtime " + info.runtime + " is built without CRIU"}.with_hint(
+            "install a crun with +CRIU in `crun --version`, or runc");
+    }
+    if (!recovered_) throw Error{ErrorCode::unavailable, "recovery has not ended yet"};
+}
+
+}  // namespace warmd

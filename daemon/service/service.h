@@ -1,0 +1,93 @@
+#pragma once
+
+#include <atomic>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/base/clock.h"
+#include "daemon/catalog/catalog.h"
+#include "daemon/ports/container_engine.h"
+#include "daemon/service/checkpoint.h"
+#include "daemon/service/exec.h"
+#include "daemon/service/operations.h"
+#include "daemon/service/restore.h"
+#include "daemon/service/templates.h"
+#include "daemon/service/warm.h"
+#include "daemon/store/tarball_store.h"
+
+namespace warmd {
+
+struct ServiceOptions {
+    int operation_workers = 4;
+    int operation_queue = 64;
+    int history = 1000;
+};
+
+struct ServiceStatus {
+    Time started_at;
+    int templates = 0;
+    int operations_active = 0;
+    int instances = 0;  // with a container
+    int checkpoints_available = 0;
+    std::uint64_t checkpoint_bytes = 0;
+    std::uint64_t store_free_bytes = 0;
+    bool recovered = false;
+};
+
+/// Everything that the API can ask for. Long actions are checked as far as that is quick (does it exist, is
+/// it in the right state), then queued: the returned operation tells the rest. Thread-safe.
+class Service {
+public:
+    /// All must outlive this. Runs the part of recovery that needs no engine.
+    Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine, Clock& clock, Templates templates,
+            ServiceOptions options = {});
+
+    /// Does the other part as soon as Podman answers (until then long actions are Error{unavailable}), and
+    /// again every half minute. Returns when `stop` is requested.
+    void maintain(std::stop_token stop);
+
+    /// Stops all operations and waits for their ends. Instances live on.
+    void shut_down() { operations_.shut_down(); }
+
+    [[nodiscard]] const Templates& templates() const { return templates_; }
+    [[nodiscard]] const Catalog& catalog() const { return catalog_; }
+    [[nodiscard]] Operations& operations() { return operations_; }
+    [[nodiscard]] Exec& exec() { return exec_; }
+
+    Operation warm(const TemplateName& name);
+    Operation checkpoint(const TemplateName& name);
+    Operation checkpoint(const InstanceId& id);
+    Operation restore(const CheckpointId& id);
+    /// Of the newest available checkpoint of the template.
+    Operation restore_newest(const TemplateName& name);
+    Operation terminate(const InstanceId& id);
+    Operation delete_checkpoint(const CheckpointId& id);
+
+    /// The last `lines` lines of the instance's application. Throws Error{conflict} for a terminated one.
+    std::string logs(const InstanceId& id, int lines);
+
+    [[nodiscard]] ServiceStatus status() const;
+    /// Throws the Error that keeps this service from doing its work.
+    void check_ready();
+
+private:
+    Operation submit(Operation draft, Operations::Work work);
+
+    Catalog& catalog_;
+    TarballStore& store_;
+    ContainerEngine& engine_;
+    Clock& clock_;
+    const Templates templates_;
+    const ServiceOptions options_;
+    const Time started_at_;
+    std::atomic<bool> recovered_ = false;
+
+    Exec exec_;
+    Warm warm_;
+    Checkpoints checkpoints_;
+    Restore restore_;
+    Operations operations_;  // last: its threads use all of the above
+};
+
+}  // namespace warmd

@@ -1,0 +1,159 @@
+#include "daemon/service/warm.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "daemon/base/error.h"
+#include "daemon/base/text.h"
+#include "daemon/service/instance_end.h"
+
+namespace warmd {
+
+namespace {
+
+constexpr int kLastWords = 20;  // lines of the container's log in an error
+
+Error image_missing(const Template& from)
+{
+    return Error{ErrorCode::not_found, "the image \"" + from.image + "\" of template \"" + from.name.value() +
+                                           "\" is not in Podman's local storage"}
+        .with_field("image")
+        .with_hint("as root: podman pull " + from.image + " (or build it), then try again");
+}
+
+}  // namespace
+
+Instance Warm::run(const Template& from, OperationRun& run)
+{
+    if (!engine_.find_image(from.image)) throw image_missing(from);
+    Instance instance{.id = InstanceId{new_id(kInstancePrefix)},
+                      .template_name = from.name,
+                      .state = InstanceState::warming,
+                      .reason = {},
+                      .origin = Origin::warm,
+                      .checkpoint = {},
+                      .container = {},
+                      .created_at = clock_.now(),
+                      .terminated_at = {},
+                      .phases = {}};
+    run.set_instance(instance.id);  // first: what has no operation is swept
+    catalog_.save(instance);
+    try {
+        bring_up(from, instance, run);
+    } catch (const std::exception& error) {
+        end_instance_quietly(catalog_, engine_, clock_, instance, std::string{"warming failed: "} + error.what());
+        throw;
+    }
+    instance.state = InstanceState::idle;
+    instance.phases = run.phases();
+    catalog_.save(instance);
+    return instance;
+}
+
+void Warm::bring_up(const Template& from, Instance& instance, OperationRun& run)
+{
+    run.phase("create", [&] {
+        instance.container = engine_.create({.name = container_name(instance.id),
+                                             .image = from.image,
+                                             .command = from.command,
+                                             .env = from.env,
+                                             .labels = container_labels(instance),
+                                             .workdir = from.workdir,
+                                             .user = from.user,
+                                             .hostname = from.hostname,
+                                             .mounts = from.mounts,
+                                             .network = from.network,
+                                             .limits = from.limits});
+        catalog_.save(instance);
+    });
+    const WarmUp& warm_up = from.warm_up;
+    run.phase("start", [&] {
+        engine_.start(instance.container);
+        wait_for("start", warm_up.started, warm_up, instance.container, false, run);
+    });
+    run.phase("init", [&] { wait_for("init", warm_up.initialised, warm_up, instance.container, false, run); });
+    run.phase("ready", [&] {
+        wait_for("ready", warm_up.ready, warm_up, instance.container, warm_up.tcp_quiescence, run);
+        const auto container = engine_.inspect(instance.container.value());
+        if (!container || container->status != ContainerStatus::running) {
+            throw Error{ErrorCode::conflict, "it has ended"};
+        }
+    });
+}
+
+bool Warm::holds(const Condition& condition, const ContainerId& container, Duration patience, OperationRun& run,
+                 std::string& last_words)
+{
+    if (condition.file && !engine_.file_exists(container, *condition.file)) {
+        last_words = *condition.file + " does not exist";
+        return false;
+    }
+    if (condition.exec.empty()) return true;
+    std::string output;
+    const ExecResult probe = engine_.exec(
+        container, {.command = condition.exec, .env = {}, .workdir = {}, .user = {}, .timeout = {}}, patience,
+        [&output](ExecStream, std::string_view bytes) { output += bytes.substr(0, 2000 - std::min<std::size_t>(2000, output.size())); },
+        run.stop());
+    if (probe.exit_status != 0) {
+        last_words = condition.exec.front() + " exited with " + std::to_string(probe.exit_status) + ": " + output;
+    }
+    return probe.exit_status == 0;
+}
+
+void Warm::wait_for(const char* phase, const Condition& condition, const WarmUp& warm_up,
+                    const ContainerId& container, bool quiescence, OperationRun& run)
+{
+    const SteadyTime deadline = clock_.steady_now() + condition.timeout;
+    SteadyTime quiet_since = clock_.steady_now();
+    bool met = false;
+    std::string last_words;
+    try {
+        while (true) {
+            const SteadyTime now = clock_.steady_now();
+            const auto left = std::chrono::duration_cast<Duration>(deadline - now);
+            if (left <= Duration::zero()) break;
+            met = met || holds(condition, container, left, run, last_words);
+            if (met && !quiescence) return;
+            if (met) {
+                const int open = engine_.open_tcp_connections(container);
+                if (open == 0 && clock_.steady_now() - quiet_since >= warm_up.quiet_for) return;
+                if (open > 0) {
+                    quiet_since = clock_.steady_now();
+                    last_words = std::to_string(open) + " TCP connections are still open";
+                }
+            } else {
+                quiet_since = clock_.steady_now();
+            }
+            clock_.sleep_for(warm_up.poll_interval, run.stop());
+            run.check();
+        }
+    } catch (const Error& error) {
+        // A container that is no longer there is the application's failure, not the engine's.
+        if (error.code() != ErrorCode::conflict && error.code() != ErrorCode::not_found) throw;
+        throw Error{ErrorCode::not_ready, std::string{"the application ended during "} + phase}
+            .with_cause(describe_end(container))
+            .with_hint("try the template's command by hand: podman run IMAGE COMMAND");
+    }
+    throw Error{ErrorCode::not_ready, std::string{phase} + " did not end in time"}
+        .with_cause(printable(last_words) + "; " + describe_end(container))
+        .with_hint(std::string{"raise warm."} + (phase == std::string_view{"start"} ? "started" :
+                   phase == std::string_view{"init"} ? "initialised" : "ready") + ".timeout in the template, or mend its condition");
+}
+
+std::string Warm::describe_end(const ContainerId& container)
+{
+    try {
+        const auto info = engine_.inspect(container.value());
+        if (!info) return "the container is gone";
+        std::string text = info->status == ContainerStatus::running
+                               ? "the container runs"
+                               : "the container exited with " + std::to_string(info->exit_code);
+        if (info->oom_killed) text += " (killed: out of memory)";
+        return text + "; its last words: " + printable(engine_.logs(container, kLastWords));
+    } catch (const Error& error) {
+        return std::string{"and it cannot be looked at: "} + error.what();
+    }
+}
+
+}  // namespace warmd

@@ -1,0 +1,137 @@
+#include "daemon/store/tarball_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "daemon/base/error.h"
+
+namespace warmd {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view kSuffix = ".tar";
+
+void sync_directory(const fs::path& directory)
+{
+    const UniqueFd handle{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!handle.valid() || ::fsync(handle.get()) != 0) throw system_error("sync " + directory.string(), errno);
+}
+
+void make_private_directory(const fs::path& directory)
+{
+    std::error_code error;
+    fs::create_directories(directory, error);
+    if (error || ::chmod(directory.c_str(), 0700) != 0) {
+        throw system_error("create " + directory.string(), error ? error.value() : errno)
+            .with_field("store.directory");
+    }
+}
+
+}  // namespace
+
+StagedTarball::StagedTarball(fs::path staged, fs::path final_path)
+    : staged_{std::move(staged)},
+      final_{std::move(final_path)},
+      file_{::open(staged_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)},
+      hash_{std::make_unique<Sha256>()}
+{
+    if (!file_.valid()) {
+        const int error = errno;
+        const std::string path = std::exchange(staged_, {}).string();
+        throw system_error("create " + path, error);
+    }
+}
+
+StagedTarball::~StagedTarball()
+{
+    if (!staged_.empty()) ::unlink(staged_.c_str());
+}
+
+void StagedTarball::write(std::string_view bytes)
+{
+    hash_->update(bytes);
+    size_ += bytes.size();
+    while (!bytes.empty()) {
+        const ssize_t count = ::write(file_.get(), bytes.data(), bytes.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) throw system_error("write " + staged_.string(), errno);
+        bytes.remove_prefix(static_cast<std::size_t>(count));
+    }
+}
+
+PublishedTarball StagedTarball::publish()
+{
+    if (::fsync(file_.get()) != 0) throw system_error("sync " + staged_.string(), errno);
+    if (::rename(staged_.c_str(), final_.c_str()) != 0) throw system_error("publish " + final_.string(), errno);
+    // From here on the file to be discarded on failure is the published one.
+    staged_ = final_;
+    sync_directory(final_.parent_path());
+    staged_.clear();
+    return {.size_bytes = size_, .sha256 = hash_->hex_digest()};
+}
+
+TarballStore::TarballStore(fs::path root) : checkpoints_{root / "checkpoints"}, scratch_{root / "tmp"}
+{
+    make_private_directory(root);
+    make_private_directory(checkpoints_);
+    make_private_directory(scratch_);
+}
+
+StagedTarball TarballStore::stage(const CheckpointId& id)
+{
+    return StagedTarball{scratch_ / (id.value() + std::string{kSuffix}), path_of(id)};
+}
+
+UniqueFd TarballStore::open(const CheckpointId& id, std::uint64_t size_bytes) const
+{
+    const fs::path path = path_of(id);
+    UniqueFd file{::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
+    struct stat status {};
+    if (!file.valid() || ::fstat(file.get(), &status) != 0) {
+        throw system_error("open the tarball " + path.string(), errno, ErrorCode::corrupt)
+            .with_hint("the file was removed behind warmd's back: delete this checkpoint and make another");
+    }
+    if (static_cast<std::uint64_t>(status.st_size) != size_bytes) {
+        throw Error{ErrorCode::corrupt, "the tarball " + path.string() + " has " + std::to_string(status.st_size) +
+                                            " bytes, the catalog says " + std::to_string(size_bytes)}
+            .with_hint("delete this checkpoint and make another");
+    }
+    return file;
+}
+
+void TarballStore::remove(const CheckpointId& id)
+{
+    const fs::path path = path_of(id);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw system_error("remove " + path.string(), errno);
+    sync_directory(checkpoints_);
+}
+
+std::vector<CheckpointId> TarballStore::list() const
+{
+    std::vector<CheckpointId> ids;
+    for (const fs::directory_entry& entry : fs::directory_iterator{checkpoints_}) {
+        if (entry.path().extension() == kSuffix) ids.emplace_back(entry.path().stem().string());
+    }
+    return ids;
+}
+
+fs::path TarballStore::path_of(const CheckpointId& id) const
+{
+    return checkpoints_ / (id.value() + std::string{kSuffix});
+}
+
+void TarballStore::sweep()
+{
+    for (const fs::directory_entry& entry : fs::directory_iterator{scratch_}) fs::remove_all(entry.path());
+}
+
+std::uint64_t TarballStore::free_bytes() const { return fs::space(checkpoints_).available; }
+
+}  // namespace warmd

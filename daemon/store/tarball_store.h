@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/base/id.h"
+#include "daemon/base/sha256.h"
+#include "daemon/base/unique_fd.h"
+
+namespace warmd {
+
+struct PublishedTarball {
+    std::uint64_t size_bytes = 0;
+    std::string sha256;
+};
+
+/// A tarball on its way into the store. Discards its file unless published.
+class StagedTarball {
+public:
+    StagedTarball(StagedTarball&&) noexcept = default;
+    StagedTarball& operator=(StagedTarball&&) = delete;
+    ~StagedTarball();
+
+    /// Appends and hashes. Throws Error{no_space} or Error{internal}.
+    void write(std::string_view bytes);
+
+    /// Makes the tarball permanent: fsync of the file, rename into place, fsync of the directory. When it
+    /// returns, the tarball survives a power cut. When it throws, there is none: a failed fsync is never
+    /// tried again, because the kernel forgets what it could not write.
+    PublishedTarball publish();
+
+private:
+    friend class TarballStore;
+    StagedTarball(std::filesystem::path staged, std::filesystem::path final_path);
+
+    std::filesystem::path staged_;  // empty once published
+    std::filesystem::path final_;
+    UniqueFd file_;
+    std::unique_ptr<Sha256> hash_;
+    std::uint64_t size_ = 0;
+};
+
+/// The directory of checkpoint tarballs: `checkpoints/ID.tar` and, on the same file system, `tmp/` for what
+/// is not complete. Both 0700, files 0600: they hold process memory. Thread-safe.
+class TarballStore {
+public:
+    /// Creates the directories. Throws Error{internal} when it cannot.
+    explicit TarballStore(std::filesystem::path root);
+
+    StagedTarball stage(const CheckpointId& id);
+
+    /// Opens for reading. Throws Error{corrupt} when the file is missing or not `size_bytes` long.
+    [[nodiscard]] UniqueFd open(const CheckpointId& id, std::uint64_t size_bytes) const;
+
+    /// Success when there is none. Durable on return.
+    void remove(const CheckpointId& id);
+
+    /// Ids for which there is a file.
+    [[nodiscard]] std::vector<CheckpointId> list() const;
+    [[nodiscard]] std::filesystem::path path_of(const CheckpointId& id) const;
+
+    /// Removes what a crash left in `tmp/`. Call before the first `stage`.
+    void sweep();
+
+    [[nodiscard]] std::uint64_t free_bytes() const;
+    [[nodiscard]] const std::filesystem::path& scratch() const { return scratch_; }
+
+private:
+    std::filesystem::path checkpoints_;
+    std::filesystem::path scratch_;
+};
+
+}  // namespace warmd
