@@ -192,12 +192,13 @@ ExecSession decode_exec_session(const std::string& body)
     });
 }
 
-std::optional<EngineEvent> decode_event(const std::string& line)
+std::optional<EngineEvent> decode_event(const std::string& line, std::string_view label)
 {
-    return decode(line, "event", [](const Json& json) -> std::optional<EngineEvent> {
+    return decode(line, "event", [label](const Json& json) -> std::optional<EngineEvent> {
         if (text_or_empty(json, "Type") != "container") return std::nullopt;
         const Json& actor = json.at("Actor");
         const auto attributes = text_map_or_empty(actor, "Attributes");
+        if (!attributes.contains(std::string{label})) return std::nullopt;
         const auto name = attributes.find("name");
         return EngineEvent{.action = json.at("Action").get<std::string>(),
                            .container = ContainerId{actor.at("ID").get<std::string>()},

@@ -34,8 +34,8 @@ struct ExecSession {
 };
 ExecSession decode_exec_session(const std::string& body);
 
-/// Nothing for an event that is not a container's.
-std::optional<EngineEvent> decode_event(const std::string& line);
+/// Nothing for an event that is not of a container with the label.
+std::optional<EngineEvent> decode_event(const std::string& line, std::string_view label);
 
 /// The words of an error document ({"cause","message","response"}), or the body itself when it is none.
 std::string decode_error(const std::string& body);

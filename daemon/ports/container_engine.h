@@ -154,7 +154,8 @@ public:
     virtual int open_tcp_connections(const ContainerId& id) = 0;
 
     /// Calls `handler` for each event of a container that carries the label, from now on, until `stop` is
-    /// requested (then it returns), `handler` throws, or the engine ends the stream (`unavailable`).
+    /// requested (then it returns, and calls no more), `handler` throws, or the engine ends the stream
+    /// (`unavailable`).
     virtual void watch(std::string_view label, const std::function<void(const EngineEvent&)>& handler,
                        std::stop_token stop) = 0;
 };

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "api/contract/documents.h"
+
+namespace warmd::client {
+
+/// The API of one daemon. Calls block and throw Error: what the daemon's problem document says, or
+/// `unavailable` when nobody answers.
+class ApiClient {
+public:
+    /// `host`: "unix:///run/warmd/warmd.sock" or a bare path. Throws Error{invalid_argument} for another.
+    explicit ApiClient(const std::string& host);
+
+    [[nodiscard]] Json get(const std::string& path) const;
+    [[nodiscard]] Json post(const std::string& path) const;
+    [[nodiscard]] Json del(const std::string& path) const;
+    [[nodiscard]] std::string get_text(const std::string& path) const;
+    /// Every page of a list.
+    [[nodiscard]] std::vector<Json> get_all(const std::string& path) const;
+
+    /// Runs a command and hands on each frame as it arrives, except keepalives. Returns after the last.
+    void exec(const InstanceId& id, const ExecRequest& request,
+              const std::function<void(const std::string& line, const contract::ExecFrame& frame)>& handler) const;
+
+private:
+    std::string call(const std::string& method, const std::string& path, const std::string& body,
+                     const std::function<void(const std::string& line)>& on_line) const;
+
+    std::string socket_path_;
+};
+
+}  // namespace warmd::client

@@ -1,0 +1,87 @@
+#include "client/commands/commands.h"
+#include "daemon/base/text.h"
+
+namespace warmd::client {
+
+namespace {
+
+void list_checkpoints(const Context& context, const std::string& template_name)
+{
+    const std::string filter = template_name.empty() ? "" : "?template=" + percent_encode(template_name);
+    std::vector<std::vector<std::string>> rows{{"CHECKPOINT", "TEMPLATE", "STATE", "SIZE", "AGE", "REASON"}};
+    for (const Json& item : context.api().get_all("/v1/checkpoints" + filter)) {
+        if (context.output.json) context.output.print_json(item);
+        const Checkpoint entry = contract::decode_checkpoint(item);
+        rows.push_back({entry.id.value(), entry.template_name.value(), std::string{to_string(entry.state)},
+                        describe_bytes(entry.size_bytes), describe_age(entry.created_at), entry.reason});
+    }
+    if (!context.output.json) context.output.print_table(rows);
+}
+
+void show_checkpoint(const Context& context, const std::string& id)
+{
+    const Json document = context.api().get("/v1/checkpoints/" + percent_encode(id));
+    if (context.output.json) {
+        context.output.print_json(document);
+        return;
+    }
+    const Checkpoint checkpoint = contract::decode_checkpoint(document);
+    std::vector<std::vector<std::string>> rows{
+        {"checkpoint", checkpoint.id.value()},
+        {"template", checkpoint.template_name.value()},
+        {"state", std::string{to_string(checkpoint.state)} + (checkpoint.reason.empty() ? "" : ": " + checkpoint.reason)},
+        {"created", format_time(checkpoint.created_at)},
+        {"image", checkpoint.image},
+        {"image id", checkpoint.image_id},
+        {"size", describe_bytes(checkpoint.size_bytes)},
+        {"sha256", checkpoint.sha256}};
+    for (const auto& [name, value] : checkpoint.environment) rows.push_back({name, value});
+    for (const auto& [name, value] : checkpoint.statistics) rows.push_back({name, std::to_string(value)});
+    context.output.print_table(rows);
+    context.output.print_line("");
+    context.output.print_table(phase_rows(checkpoint.phases));
+}
+
+}  // namespace
+
+void add_checkpoint_command(CLI::App& app, Context& context)
+{
+    CLI::App* const command = app.add_subcommand("checkpoint", "Make checkpoints, list, show and delete them");
+    command->footer("Prints the checkpoint's id.\nExamples: warmctl checkpoint octave        (warms it first)\n"
+                    "          warmctl checkpoint inst-...      (ends that instance)\n"
+                    "          warmctl checkpoint list");
+    const auto target = std::make_shared<std::string>();
+    command->add_option("TARGET", *target, "A template's name or an instance's id");
+    const auto no_wait = add_no_wait(*command);
+
+    CLI::App* const list = command->add_subcommand("list", "List the checkpoints, newest first");
+    const auto filter = std::make_shared<std::string>();
+    list->add_option("--template", *filter, "Only of this template");
+    list->callback([&context, filter] { list_checkpoints(context, *filter); });
+
+    CLI::App* const show = command->add_subcommand("show", "Show one checkpoint");
+    const auto shown = std::make_shared<std::string>();
+    show->add_option("CHECKPOINT", *shown, "Its id")->required();
+    show->callback([&context, shown] { show_checkpoint(context, *shown); });
+
+    CLI::App* const remove = command->add_subcommand("rm", "Delete checkpoints");
+    const auto removed = std::make_shared<std::vector<std::string>>();
+    remove->add_option("CHECKPOINT", *removed, "Their ids")->required();
+    remove->callback([&context, removed] {
+        for (const std::string& id : *removed) {
+            start_operation(context, "DELETE", "/v1/checkpoints/" + percent_encode(id), true, [](const Operation&) { return std::string{}; });
+        }
+    });
+
+    command->callback([&context, command, target, no_wait] {
+        if (!command->get_subcommands().empty()) return;
+        if (target->empty()) throw CLI::RequiredError{"TARGET or a subcommand"};
+        const bool of_instance = target->starts_with(kInstancePrefix);
+        const std::string path = of_instance ? "/v1/instances/" + percent_encode(*target) + "/checkpoint"
+                                             : "/v1/templates/" + percent_encode(*target) + "/checkpoints";
+        start_operation(context, "POST", path, !*no_wait,
+                        [](const Operation& operation) { return operation.checkpoint.value(); });
+    });
+}
+
+}  // namespace warmd::client

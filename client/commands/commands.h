@@ -1,0 +1,41 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+
+#include "client/api_client.h"
+#include "client/output.h"
+
+// One file a command. Each function adds its command to the tree; what the command does happens in its
+// callback, while the command line is parsed. Callbacks throw Error, and set `exit_status` where 0 or the
+// error's is not it.
+
+namespace warmd::client {
+
+struct Context {
+    std::string host;
+    Output output;
+    int exit_status = 0;
+
+    [[nodiscard]] ApiClient api() const { return ApiClient{host}; }
+};
+
+void add_template_command(CLI::App& app, Context& context);
+void add_warm_command(CLI::App& app, Context& context);
+void add_checkpoint_command(CLI::App& app, Context& context);
+void add_restore_command(CLI::App& app, Context& context);
+void add_exec_command(CLI::App& app, Context& context);
+void add_instance_command(CLI::App& app, Context& context);
+void add_operation_command(CLI::App& app, Context& context);
+void add_status_command(CLI::App& app, Context& context);
+
+/// Sends what starts an operation. With `wait` follows it and prints `result` of it (with --json the
+/// operation), otherwise prints its id.
+void start_operation(const Context& context, const std::string& method, const std::string& path, bool wait,
+                     const std::function<std::string(const Operation&)>& result);
+
+/// The flag --no-wait. The returned value is true when it was given; it lives as long as the command.
+std::shared_ptr<bool> add_no_wait(CLI::App& command);
+
+}  // namespace warmd::client

@@ -1,0 +1,21 @@
+#include "client/commands/commands.h"
+#include "daemon/base/text.h"
+
+namespace warmd::client {
+
+void add_restore_command(CLI::App& app, Context& context)
+{
+    CLI::App* const command = app.add_subcommand("restore", "Make an instance from a checkpoint");
+    command->footer("Prints the instance's id.\nExamples: warmctl restore octave\n          warmctl restore ckpt-...");
+    const auto from = std::make_shared<std::string>();
+    command->add_option("CHECKPOINT", *from, "A checkpoint's id, or a template's name for its newest checkpoint")
+        ->required();
+    const auto no_wait = add_no_wait(*command);
+    command->callback([&context, from, no_wait] {
+        const std::string collection = from->starts_with(kCheckpointPrefix) ? "/v1/checkpoints/" : "/v1/templates/";
+        start_operation(context, "POST", collection + percent_encode(*from) + "/restore", !*no_wait,
+                        [](const Operation& operation) { return operation.instance.value(); });
+    });
+}
+
+}  // namespace warmd::client

@@ -1,0 +1,531 @@
+#include "daemon/catalog/catalog.h"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "tests/unit/expect_error.h"
+#include "tests/unit/temp_dir.h"
+
+namespace warmd {
+namespace {
+
+using namespace std::chrono_literals;
+using test::contains;
+using test::expect_error;
+using test::write_file;
+
+Phases some_phases()
+{
+    return {{.name = "start", .started_at = Time{5s}, .elapsed = 3us},
+            {.name = "export", .started_at = Time{6s}, .elapsed = 2h},
+            {.name = "start", .started_at = Time{7s}, .elapsed = 0us}};
+}
+
+Checkpoint checkpoint(const std::string& id, CheckpointState state = CheckpointState::available,
+                      const std::string& template_name = "octave")
+{
+    Checkpoint row;
+    row.id = CheckpointId{id};
+    row.template_name = TemplateName{template_name};
+    row.template_digest = "digest";
+    row.state = state;
+    row.source = InstanceId{"inst-1"};
+    row.image = "localhost/octave";
+    row.image_id = "image";
+    row.created_at = Time{1s};
+    return row;
+}
+
+Instance instance(const std::string& id, InstanceState state = InstanceState::idle)
+{
+    Instance row;
+    row.id = InstanceId{id};
+    row.template_name = TemplateName{"octave"};
+    row.state = state;
+    row.created_at = Time{1s};
+    return row;
+}
+
+Operation operation(const std::string& id, OperationState state = OperationState::succeeded)
+{
+    Operation row;
+    row.id = OperationId{id};
+    row.state = state;
+    row.created_at = Time{1s};
+    return row;
+}
+
+template <typename Row>
+std::vector<std::string> ids(const std::vector<Row>& rows)
+{
+    std::vector<std::string> result;
+    for (const Row& row : rows) result.push_back(row.id.value());
+    return result;
+}
+
+using Ids = std::vector<std::string>;
+
+/// How many rows a table of the file has, asked past the catalog.
+int count_rows(const std::filesystem::path& path, const std::string& table)
+{
+    SQLite::Database database{path.string(), SQLite::OPEN_READONLY};
+    return database.execAndGet("SELECT count(*) FROM " + table).getInt();
+}
+
+/// Every test runs on a catalog in memory and on one in a file.
+class CatalogTest : public ::testing::TestWithParam<bool> {
+protected:
+    test::TempDir directory;
+    Catalog catalog{GetParam() ? (directory / "catalog.db").string() : ":memory:"};
+};
+
+INSTANTIATE_TEST_SUITE_P(, CatalogTest, ::testing::Values(false, true),
+                         [](const auto& test) { return std::string{test.param ? "OnDisk" : "InMemory"}; });
+
+TEST_P(CatalogTest, IsEmptyAtFirst)
+{
+    EXPECT_TRUE(catalog.checkpoints(Page::all()).empty());
+    EXPECT_TRUE(catalog.instances(Page::all(), true).empty());
+    EXPECT_TRUE(catalog.operations(Page::all()).empty());
+    EXPECT_TRUE(catalog.unfinished_operations().empty());
+    EXPECT_NO_THROW(catalog.ping());
+}
+
+TEST_P(CatalogTest, KeepsEveryPartOfACheckpoint)
+{
+    Checkpoint saved = checkpoint("ckpt-1", CheckpointState::quarantined);
+    saved.reason = "its tarball is gone";
+    saved.size_bytes = std::uint64_t{9} << 40U;
+    saved.sha256 = std::string(64, 'a');
+    saved.created_at = Time{1'769'860'800'123'456us};
+    saved.available_at = Time{2s};
+    saved.phases = some_phases();
+    saved.environment = {{"criu", "3.17.1"}, {"kernel", "6.1 \xC3\xA9 '; DROP TABLE checkpoint; --"}};
+    saved.statistics = {{"criu.pages_written", INT64_MAX}, {"rootfs.repaired_entries", 0}, {"negative", -1}};
+    catalog.save(saved);
+
+    const Checkpoint found = catalog.get(saved.id);
+    EXPECT_EQ(found.id, saved.id);
+    EXPECT_EQ(found.template_name, saved.template_name);
+    EXPECT_EQ(found.template_digest, saved.template_digest);
+    EXPECT_EQ(found.state, saved.state);
+    EXPECT_EQ(found.reason, saved.reason);
+    EXPECT_EQ(found.source, saved.source);
+    EXPECT_EQ(found.image, saved.image);
+    EXPECT_EQ(found.image_id, saved.image_id);
+    EXPECT_EQ(found.size_bytes, saved.size_bytes);
+    EXPECT_EQ(found.sha256, saved.sha256);
+    EXPECT_EQ(found.created_at, saved.created_at);
+    EXPECT_EQ(found.available_at, saved.available_at);
+    EXPECT_EQ(found.phases, saved.phases);
+    EXPECT_EQ(found.environment, saved.environment);
+    EXPECT_EQ(found.statistics, saved.statistics);
+}
+
+TEST_P(CatalogTest, KeepsEveryPartOfAnInstance)
+{
+    Instance saved = instance("inst-1", InstanceState::terminated);
+    saved.reason = "asked for";
+    saved.origin = Origin::restore;
+    saved.checkpoint = CheckpointId{"ckpt-1"};
+    saved.container = ContainerId{"abc"};
+    saved.terminated_at = Time{9s};
+    saved.phases = some_phases();
+    catalog.save(saved);
+
+    const Instance found = catalog.get(saved.id);
+    EXPECT_EQ(found.template_name, saved.template_name);
+    EXPECT_EQ(found.state, saved.state);
+    EXPECT_EQ(found.reason, saved.reason);
+    EXPECT_EQ(found.origin, saved.origin);
+    EXPECT_EQ(found.checkpoint, saved.checkpoint);
+    EXPECT_EQ(found.container, saved.container);
+    EXPECT_EQ(found.created_at, saved.created_at);
+    EXPECT_EQ(found.terminated_at, saved.terminated_at);
+    EXPECT_EQ(found.phases, saved.phases);
+}
+
+TEST_P(CatalogTest, KeepsEveryPartOfAnOperation)
+{
+    Operation saved = operation("op-1", OperationState::failed);
+    saved.kind = OperationKind::delete_checkpoint;
+    saved.template_name = TemplateName{"octave"};
+    saved.instance = InstanceId{"inst-1"};
+    saved.checkpoint = CheckpointId{"ckpt-1"};
+    saved.phase = "export";
+    saved.phases = some_phases();
+    saved.started_at = Time{2s};
+    saved.finished_at = Time{3s};
+    saved.error = Error{ErrorCode::engine_failed, "it failed"}.with_hint("hint").with_field("field").with_cause("cause");
+    catalog.save(saved);
+
+    const Operation found = catalog.get(saved.id);
+    EXPECT_EQ(found.kind, saved.kind);
+    EXPECT_EQ(found.state, saved.state);
+    EXPECT_EQ(found.template_name, saved.template_name);
+    EXPECT_EQ(found.instance, saved.instance);
+    EXPECT_EQ(found.checkpoint, saved.checkpoint);
+    EXPECT_EQ(found.phase, saved.phase);
+    EXPECT_EQ(found.phases, saved.phases);
+    EXPECT_EQ(found.started_at, saved.started_at);
+    EXPECT_EQ(found.finished_at, saved.finished_at);
+    ASSERT_TRUE(found.error);
+    EXPECT_EQ(found.error->code(), ErrorCode::engine_failed);
+    EXPECT_STREQ(found.error->what(), "it failed");
+    EXPECT_EQ(found.error->hint(), "hint");
+    EXPECT_EQ(found.error->field(), "field");
+    EXPECT_EQ(found.error->cause(), "cause");
+}
+
+TEST_P(CatalogTest, KeepsAbsentTimesAndErrorsAbsent)
+{
+    catalog.save(operation("op-1", OperationState::queued));
+    catalog.save(instance("inst-1"));
+    catalog.save(checkpoint("ckpt-1"));
+    const Operation found = catalog.get(OperationId{"op-1"});
+    EXPECT_FALSE(found.started_at);
+    EXPECT_FALSE(found.finished_at);
+    EXPECT_FALSE(found.error);
+    EXPECT_FALSE(catalog.get(InstanceId{"inst-1"}).terminated_at);
+    EXPECT_FALSE(catalog.get(CheckpointId{"ckpt-1"}).available_at);
+}
+
+TEST_P(CatalogTest, SavingAgainReplacesTheRowWithItsPhases)
+{
+    Operation row = operation("op-1", OperationState::running);
+    row.phase = "start";
+    row.phases = some_phases();
+    catalog.save(row);
+    row.state = OperationState::succeeded;
+    row.phase.clear();
+    row.phases.resize(1);
+    catalog.save(row);
+    const Operation found = catalog.get(row.id);
+    EXPECT_EQ(found.state, OperationState::succeeded);
+    EXPECT_EQ(found.phase, "");
+    EXPECT_EQ(found.phases, row.phases);
+    EXPECT_EQ(catalog.operations(Page::all()).size(), 1U);
+}
+
+TEST_P(CatalogTest, SavingACheckpointAgainReplacesTheRowWhole)
+{
+    Checkpoint row = checkpoint("ckpt-1", CheckpointState::pending);
+    row.environment = {{"criu", "3.17"}, {"old", "x"}};
+    row.statistics = {{"pages", 1}, {"old", 2}};
+    catalog.save(row);
+    row.state = CheckpointState::available;
+    row.image_id = "another";
+    row.source = InstanceId{"inst-2"};
+    row.template_digest = "another";
+    row.environment = {{"criu", "4.0"}};
+    row.statistics = {{"pages", 5}};
+    catalog.save(row);
+    const Checkpoint found = catalog.get(row.id);
+    EXPECT_EQ(found.state, CheckpointState::available);
+    EXPECT_EQ(found.image_id, "another");
+    EXPECT_EQ(found.source, row.source);
+    EXPECT_EQ(found.template_digest, "another");
+    EXPECT_EQ(found.environment, row.environment);
+    EXPECT_EQ(found.statistics, row.statistics);
+}
+
+TEST_P(CatalogTest, FindsNothingWhereThereIsNothing)
+{
+    EXPECT_FALSE(catalog.find(CheckpointId{"ckpt-1"}));
+    EXPECT_FALSE(catalog.find(InstanceId{"inst-1"}));
+    EXPECT_FALSE(catalog.find(OperationId{"op-1"}));
+}
+
+TEST_P(CatalogTest, GettingWhatIsNotThereNamesTheWayToTheList)
+{
+    const Error missing = expect_error(ErrorCode::not_found, [this] { static_cast<void>(catalog.get(CheckpointId{"x"})); });
+    EXPECT_STREQ(missing.what(), "no checkpoint \"x\"");
+    EXPECT_TRUE(contains(missing.hint(), "/v1/checkpoints"));
+    expect_error(ErrorCode::not_found, [this] { static_cast<void>(catalog.get(InstanceId{"x"})); });
+    expect_error(ErrorCode::not_found, [this] { static_cast<void>(catalog.get(OperationId{"x"})); });
+}
+
+TEST_P(CatalogTest, DoesNotMistakeAnIdForSql)
+{
+    catalog.save(instance("inst-1"));
+    EXPECT_FALSE(catalog.find(InstanceId{"' OR '1' = '1"}));
+}
+
+TEST_P(CatalogTest, MovesAnInstanceOutOfAnAllowedState)
+{
+    Instance row = instance("inst-1", InstanceState::idle);
+    row.phases = some_phases();
+    catalog.save(row);
+    const Instance moved = catalog.transition(row.id, {InstanceState::warming, InstanceState::idle}, InstanceState::leased);
+    EXPECT_EQ(moved.state, InstanceState::leased);
+    EXPECT_EQ(moved.phases, row.phases);
+    const Instance found = catalog.get(row.id);
+    EXPECT_EQ(found.state, InstanceState::leased);
+    EXPECT_EQ(found.phases, row.phases);
+}
+
+TEST_P(CatalogTest, ATransitionSetsTheReason)
+{
+    catalog.save(instance("inst-1"));
+    EXPECT_EQ(catalog.transition(InstanceId{"inst-1"}, {InstanceState::idle}, InstanceState::draining, "asked for").reason,
+              "asked for");
+    EXPECT_EQ(catalog.get(InstanceId{"inst-1"}).reason, "asked for");
+}
+
+TEST_P(CatalogTest, RefusesATransitionFromAnotherStateAndNamesIt)
+{
+    Instance row = instance("inst-1", InstanceState::draining);
+    row.reason = "asked for";
+    catalog.save(row);
+    const Error error = expect_error(ErrorCode::conflict, [&] {
+        catalog.transition(row.id, {InstanceState::idle}, InstanceState::leased);
+    });
+    EXPECT_TRUE(contains(error.what(), "inst-1 is draining (asked for)")) << error.what();
+    EXPECT_EQ(catalog.get(row.id).state, InstanceState::draining);
+    expect_error(ErrorCode::conflict, [&] { catalog.transition(row.id, {}, InstanceState::leased); });
+}
+
+TEST_P(CatalogTest, RefusesATransitionOfAnInstanceThatIsNotThere)
+{
+    expect_error(ErrorCode::not_found,
+                 [this] { catalog.transition(InstanceId{"x"}, {InstanceState::idle}, InstanceState::leased); });
+}
+
+TEST_P(CatalogTest, ARefusedTransitionLeavesTheCatalogUsable)
+{
+    catalog.save(instance("inst-1", InstanceState::terminated));
+    expect_error(ErrorCode::conflict, [this] {
+        catalog.transition(InstanceId{"inst-1"}, {InstanceState::idle}, InstanceState::leased);
+    });
+    EXPECT_NO_THROW(catalog.save(instance("inst-2")));
+}
+
+TEST_P(CatalogTest, ListsNewestFirstPageByPage)
+{
+    for (const char* const id : {"op-3", "op-1", "op-5", "op-2", "op-4"}) catalog.save(operation(id));
+    EXPECT_EQ(ids(catalog.operations({.limit = 2})), (Ids{"op-5", "op-4"}));
+    EXPECT_EQ(ids(catalog.operations({.limit = 2, .before = "op-4"})), (Ids{"op-3", "op-2"}));
+    EXPECT_EQ(ids(catalog.operations({.limit = 2, .before = "op-2"})), (Ids{"op-1"}));
+    EXPECT_TRUE(catalog.operations({.limit = 2, .before = "op-1"}).empty());
+    EXPECT_EQ(catalog.operations(Page::all()).size(), 5U);
+}
+
+TEST_P(CatalogTest, ACursorWhoseRowIsGoneStillSplitsTheList)
+{
+    for (const char* const id : {"ckpt-1", "ckpt-2", "ckpt-3"}) catalog.save(checkpoint(id));
+    catalog.erase(CheckpointId{"ckpt-2"});
+    EXPECT_EQ(ids(catalog.checkpoints({.limit = 5, .before = "ckpt-2"})), (Ids{"ckpt-1"}));
+}
+
+TEST_P(CatalogTest, ListsCheckpointsOfOneTemplateOrOfAll)
+{
+    catalog.save(checkpoint("ckpt-1", CheckpointState::available, "octave"));
+    catalog.save(checkpoint("ckpt-2", CheckpointState::failed, "maxima"));
+    catalog.save(checkpoint("ckpt-3", CheckpointState::deleting, "octave"));
+    EXPECT_EQ(ids(catalog.checkpoints(Page::all())), (Ids{"ckpt-3", "ckpt-2", "ckpt-1"}));
+    EXPECT_EQ(ids(catalog.checkpoints(Page::all(), TemplateName{"octave"})), (Ids{"ckpt-3", "ckpt-1"}));
+    EXPECT_EQ(ids(catalog.checkpoints({.limit = 1, .before = "ckpt-3"}, TemplateName{"octave"})), (Ids{"ckpt-1"}));
+    EXPECT_TRUE(catalog.checkpoints(Page::all(), TemplateName{"nobody"}).empty());
+}
+
+TEST_P(CatalogTest, ListsTerminatedInstancesOnlyWhenAsked)
+{
+    catalog.save(instance("inst-1", InstanceState::terminated));
+    catalog.save(instance("inst-2", InstanceState::idle));
+    catalog.save(instance("inst-3", InstanceState::draining));
+    EXPECT_EQ(ids(catalog.instances(Page::all())), (Ids{"inst-3", "inst-2"}));
+    EXPECT_EQ(ids(catalog.instances(Page::all(), true)), (Ids{"inst-3", "inst-2", "inst-1"}));
+}
+
+TEST_P(CatalogTest, UnfinishedOperationsAreTheQueuedAndTheRunning)
+{
+    catalog.save(operation("op-1", OperationState::queued));
+    catalog.save(operation("op-2", OperationState::running));
+    catalog.save(operation("op-3", OperationState::succeeded));
+    catalog.save(operation("op-4", OperationState::failed));
+    catalog.save(operation("op-5", OperationState::cancelled));
+    EXPECT_EQ(ids(catalog.unfinished_operations()), (Ids{"op-2", "op-1"}));
+}
+
+TEST_P(CatalogTest, TheNewestAvailableCheckpointIsTheNewestOfItsTemplateThatCanBeRestored)
+{
+    EXPECT_FALSE(catalog.newest_available(TemplateName{"octave"}));
+    catalog.save(checkpoint("ckpt-1"));
+    catalog.save(checkpoint("ckpt-2"));
+    catalog.save(checkpoint("ckpt-3", CheckpointState::quarantined));
+    catalog.save(checkpoint("ckpt-4", CheckpointState::dumping));
+    catalog.save(checkpoint("ckpt-5", CheckpointState::available, "maxima"));
+    const auto newest = catalog.newest_available(TemplateName{"octave"});
+    ASSERT_TRUE(newest);
+    EXPECT_EQ(newest->id, CheckpointId{"ckpt-2"});
+}
+
+TEST_P(CatalogTest, PruningKeepsTheNewestFinishedOperationsAndTerminatedInstances)
+{
+    for (int i = 1; i <= 5; ++i) {
+        Operation finished = operation("op-" + std::to_string(i), OperationState::failed);
+        finished.phases = some_phases();
+        catalog.save(finished);
+        catalog.save(instance("inst-" + std::to_string(i), InstanceState::terminated));
+    }
+    catalog.save(operation("op-0a", OperationState::queued));
+    catalog.save(operation("op-0b", OperationState::running));
+    catalog.save(instance("inst-0", InstanceState::idle));
+    catalog.save(checkpoint("ckpt-0"));
+    catalog.prune_history(2);
+    EXPECT_EQ(ids(catalog.operations(Page::all())), (Ids{"op-5", "op-4", "op-0b", "op-0a"}));
+    EXPECT_EQ(ids(catalog.instances(Page::all(), true)), (Ids{"inst-5", "inst-4", "inst-0"}));
+    EXPECT_EQ(catalog.checkpoints(Page::all()).size(), 1U);
+    EXPECT_EQ(catalog.get(OperationId{"op-5"}).phases, some_phases());
+}
+
+TEST_P(CatalogTest, PruningForgetsNothingWhileThereIsLittle)
+{
+    catalog.save(operation("op-1"));
+    catalog.save(instance("inst-1", InstanceState::terminated));
+    catalog.prune_history(10);
+    EXPECT_TRUE(catalog.find(OperationId{"op-1"}));
+    EXPECT_TRUE(catalog.find(InstanceId{"inst-1"}));
+}
+
+TEST_P(CatalogTest, ErasingACheckpointTwiceIsNoError)
+{
+    catalog.save(checkpoint("ckpt-1"));
+    catalog.erase(CheckpointId{"ckpt-1"});
+    EXPECT_FALSE(catalog.find(CheckpointId{"ckpt-1"}));
+    EXPECT_NO_THROW(catalog.erase(CheckpointId{"ckpt-1"}));
+}
+
+class CatalogFileTest : public ::testing::Test {
+protected:
+    void execute(const std::string& sql) const
+    {
+        SQLite::Database database{path.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE};
+        database.exec(sql);
+    }
+
+    test::TempDir directory;
+    const std::filesystem::path path = directory / "catalog.db";
+};
+
+TEST_F(CatalogFileTest, KeepsItsRowsWhenReopened)
+{
+    {
+        Catalog first{path.string()};
+        Checkpoint row = checkpoint("ckpt-1");
+        row.phases = some_phases();
+        row.environment = {{"criu", "3.17"}};
+        row.statistics = {{"pages", 1}};
+        first.save(row);
+        first.save(operation("op-1"));
+    }
+    const Catalog second{path.string()};
+    const Checkpoint found = second.get(CheckpointId{"ckpt-1"});
+    EXPECT_EQ(found.phases, some_phases());
+    EXPECT_EQ(found.environment.at("criu"), "3.17");
+    EXPECT_EQ(found.statistics.at("pages"), 1);
+    EXPECT_TRUE(second.find(OperationId{"op-1"}));
+}
+
+TEST_F(CatalogFileTest, ErasingACheckpointLeavesNoRowOfIts)
+{
+    Catalog catalog{path.string()};
+    Checkpoint row = checkpoint("ckpt-1");
+    row.phases = some_phases();
+    row.environment = {{"criu", "3.17"}};
+    row.statistics = {{"pages", 1}};
+    catalog.save(row);
+    EXPECT_EQ(count_rows(path, "phase"), 3);
+    EXPECT_EQ(count_rows(path, "environment"), 1);
+    EXPECT_EQ(count_rows(path, "statistic"), 1);
+    catalog.erase(row.id);
+    for (const char* const table : {"checkpoint", "phase", "environment", "statistic"}) {
+        EXPECT_EQ(count_rows(path, table), 0) << table;
+    }
+}
+
+TEST_F(CatalogFileTest, PruningLeavesNoPhaseOfWhatItForgets)
+{
+    Catalog catalog{path.string()};
+    Operation row = operation("op-1");
+    row.phases = some_phases();
+    catalog.save(row);
+    catalog.prune_history(0);
+    EXPECT_EQ(count_rows(path, "operation"), 0);
+    EXPECT_EQ(count_rows(path, "phase"), 0);
+}
+
+TEST_F(CatalogFileTest, RefusesASchemaThatIsNewerThanTheProgram)
+{
+    { const Catalog catalog{path.string()}; }
+    execute("PRAGMA user_version = 999");
+    const Error error = expect_error(ErrorCode::corrupt, [this] { Catalog{path.string()}; });
+    EXPECT_TRUE(contains(error.what(), "schema version 999")) << error.what();
+    EXPECT_FALSE(error.hint().empty());
+}
+
+TEST_F(CatalogFileTest, RefusesAFileThatIsNoDatabase)
+{
+    write_file(path, std::string(8192, 'x'));
+    const Error error = expect_error(ErrorCode::corrupt, [this] { Catalog{path.string()}; });
+    EXPECT_TRUE(contains(error.what(), path.string())) << error.what();
+    EXPECT_TRUE(contains(error.hint(), "move the file away")) << error.hint();
+}
+
+TEST_F(CatalogFileTest, RefusesADatabaseWithDamagedPages)
+{
+    {
+        Catalog catalog{path.string()};
+        for (int i = 0; i < 300; ++i) {
+            Operation row = operation("op-" + std::to_string(i));
+            row.error = Error{ErrorCode::internal, std::string(500, 'e')};
+            catalog.save(row);
+        }
+    }
+    const auto size = std::filesystem::file_size(path);
+    ASSERT_GT(size, 100'000U);
+    std::fstream file{path, std::ios::in | std::ios::out | std::ios::binary};
+    file.seekp(static_cast<std::streamoff>(size / 2));
+    file << std::string(20'000, '\xA5');
+    file.close();
+    expect_error(ErrorCode::corrupt, [this] { Catalog{path.string()}; });
+}
+
+TEST_F(CatalogFileTest, RefusesATruncatedDatabase)
+{
+    {
+        Catalog catalog{path.string()};
+        for (int i = 0; i < 100; ++i) catalog.save(operation("op-" + std::to_string(i)));
+    }
+    std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+    expect_error(ErrorCode::corrupt, [this] { Catalog{path.string()}; });
+}
+
+TEST_F(CatalogFileTest, AWordThatItDoesNotKnowIsDamage)
+{
+    Catalog catalog{path.string()};
+    catalog.save(instance("inst-1"));
+    execute("UPDATE instance SET state = 'levitating'");
+    const Error error = expect_error(ErrorCode::corrupt, [&] { static_cast<void>(catalog.get(InstanceId{"inst-1"})); });
+    EXPECT_EQ(error.cause(), "levitating");
+}
+
+TEST_F(CatalogFileTest, CannotBeOpenedWhereThereIsNoDirectory)
+{
+    expect_error(ErrorCode::internal, [this] { Catalog{(directory / "missing/catalog.db").string()}; });
+}
+
+TEST_F(CatalogFileTest, DoesNotFollowALinkInPlaceOfTheFile)
+{
+    { const Catalog catalog{path.string()}; }
+    std::filesystem::create_symlink(path, directory / "link.db");
+    expect_error(ErrorCode::internal, [this] { Catalog{(directory / "link.db").string()}; });
+}
+
+}  // namespace
+}  // namespace warmd

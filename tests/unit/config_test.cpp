@@ -1,0 +1,411 @@
+#include "daemon/config/config.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tests/unit/expect_error.h"
+#include "tests/unit/temp_dir.h"
+
+namespace warmd {
+namespace {
+
+using namespace std::chrono_literals;
+using test::contains;
+using test::TempDir;
+using test::write_file;
+
+class ConfigTest : public ::testing::Test {
+protected:
+    void daemon(std::string_view text) const { write_file(directory / "warmd.toml", text); }
+    void add_template(const std::string& name, std::string_view text) const
+    {
+        write_file(directory.path() / "templates.d" / (name + ".toml"), text);
+    }
+
+    Config load()
+    {
+        problems.clear();
+        return load_config(directory.path(), problems);
+    }
+
+    /// The only template, which must be without a problem.
+    Template load_template(std::string_view text)
+    {
+        add_template("octave", text);
+        const Config config = load();
+        EXPECT_TRUE(problems.empty()) << all_problems();
+        return config.templates.at(TemplateName{"octave"});
+    }
+
+    [[nodiscard]] std::string all_problems() const
+    {
+        std::string text;
+        for (const ConfigProblem& problem : problems) text += problem.where + ": " + problem.message + "\n";
+        return text;
+    }
+
+    /// True when a problem in `file` at `line` begins with `message`.
+    [[nodiscard]] bool reported(const std::string& file, int line, const std::string& message) const
+    {
+        const std::string where = (directory / file).string() + ":" + std::to_string(line);
+        return std::any_of(problems.begin(), problems.end(), [&](const ConfigProblem& problem) {
+            return problem.where == where && problem.message.starts_with(message);
+        });
+    }
+
+    TempDir directory;
+    std::vector<ConfigProblem> problems;
+};
+
+TEST_F(ConfigTest, AnEmptyDirectoryGivesTheDefaults)
+{
+    const Config config = load();
+    EXPECT_TRUE(problems.empty()) << all_problems();
+    EXPECT_EQ(config.socket, Config{}.socket);
+    EXPECT_EQ(config.podman_timeout, 30s);
+    EXPECT_EQ(config.history, 1000);
+    EXPECT_TRUE(config.templates.empty());
+}
+
+TEST_F(ConfigTest, ReadsEveryKeyOfTheDaemon)
+{
+    daemon(R"([log]
+level = "debug"
+[api]
+socket = "/tmp/w.sock"
+group = "admins"
+threads = 8
+[store]
+directory = "/srv/warmd"
+history = 20
+[podman]
+socket = "/tmp/p.sock"
+timeout = "90s"
+[operations]
+workers = 2
+queue = 3
+)");
+    const Config config = load();
+    EXPECT_TRUE(problems.empty()) << all_problems();
+    EXPECT_EQ(config.log_level, "debug");
+    EXPECT_EQ(config.socket, "/tmp/w.sock");
+    EXPECT_EQ(config.socket_group, "admins");
+    EXPECT_EQ(config.http_threads, 8);
+    EXPECT_EQ(config.state_directory, "/srv/warmd");
+    EXPECT_EQ(config.history, 20);
+    EXPECT_EQ(config.podman_socket, "/tmp/p.sock");
+    EXPECT_EQ(config.podman_timeout, 90s);
+    EXPECT_EQ(config.operation_workers, 2);
+    EXPECT_EQ(config.operation_queue, 3);
+}
+
+TEST_F(ConfigTest, ReadsEveryKeyOfATemplate)
+{
+    const Template t = load_template(R"(description = "GNU Octave"
+image = "localhost/octave:6.4"
+command = ["octave-cli", "--eval", "serve"]
+workdir = "/work"
+user = "1000:1000"
+hostname = "calc"
+network = "bridge"
+[env]
+LC_ALL = "C"
+HOME = "/root"
+[[mounts]]
+source = "/srv/data"
+target = "/data"
+[[mounts]]
+source = "/srv/out"
+target = "/out"
+read_only = false
+[limits]
+memory = "2G"
+cpus = 1.5
+pids = 128
+[warm]
+tcp_quiescence = false
+quiet_for = "300ms"
+poll_interval = "10ms"
+[warm.started]
+file = "/run/started"
+[warm.initialised]
+exec = ["test", "-e", "/run/up"]
+timeout = "4m"
+[warm.ready]
+file = "/run/ready"
+timeout = "1h"
+[checkpoint]
+timeout = "20m"
+[restore]
+timeout = "6m"
+[exec]
+timeout = "2h"
+)");
+    EXPECT_EQ(t.name, TemplateName{"octave"});
+    EXPECT_EQ(t.description, "GNU Octave");
+    EXPECT_EQ(t.image, "localhost/octave:6.4");
+    EXPECT_EQ(t.command, (std::vector<std::string>{"octave-cli", "--eval", "serve"}));
+    EXPECT_EQ(t.workdir, "/work");
+    EXPECT_EQ(t.user, "1000:1000");
+    EXPECT_EQ(t.hostname, "calc");
+    EXPECT_EQ(t.network, Network::bridge);
+    EXPECT_EQ(t.env, (std::map<std::string, std::string>{{"LC_ALL", "C"}, {"HOME", "/root"}}));
+    ASSERT_EQ(t.mounts.size(), 2U);
+    EXPECT_EQ(t.mounts[0].source, "/srv/data");
+    EXPECT_EQ(t.mounts[0].target, "/data");
+    EXPECT_TRUE(t.mounts[0].read_only);
+    EXPECT_FALSE(t.mounts[1].read_only);
+    EXPECT_EQ(t.limits.memory_bytes, std::uint64_t{2} << 30U);
+    EXPECT_EQ(t.limits.cpus, 1.5);
+    EXPECT_EQ(t.limits.pids, 128);
+    EXPECT_FALSE(t.warm_up.tcp_quiescence);
+    EXPECT_EQ(t.warm_up.quiet_for, 300ms);
+    EXPECT_EQ(t.warm_up.poll_interval, 10ms);
+    EXPECT_EQ(t.warm_up.started.file, "/run/started");
+    EXPECT_EQ(t.warm_up.started.timeout, 2min);
+    EXPECT_EQ(t.warm_up.initialised.exec, (std::vector<std::string>{"test", "-e", "/run/up"}));
+    EXPECT_EQ(t.warm_up.initialised.timeout, 4min);
+    EXPECT_EQ(t.warm_up.ready.file, "/run/ready");
+    EXPECT_EQ(t.warm_up.ready.timeout, 1h);
+    EXPECT_EQ(t.checkpoint_timeout, 20min);
+    EXPECT_EQ(t.restore_timeout, 6min);
+    EXPECT_EQ(t.exec_timeout, 2h);
+}
+
+TEST_F(ConfigTest, ReportsEveryProblemAtOnceWithItsFileAndLine)
+{
+    daemon(R"([api]
+threads = 2
+sokcet = "/tmp/x"
+[podman]
+timeout = 30
+socket = "relative/p.sock"
+[operations]
+workers = "four"
+)");
+    add_template("octave", R"(image = "x"
+network = "host"
+[limits]
+memory = "lots"
+pids = 0
+[warm.ready]
+file = "run/ready"
+timeout = "soon"
+)");
+    load();
+    EXPECT_EQ(problems.size(), 10U) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 2, "api.threads must be between 4 and 1024")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 3, "api.sokcet is not a known key")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 5, "podman.timeout must be a duration")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 6, "podman.socket must be an absolute path")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 8, "operations.workers must be a whole number")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 2, "network must be")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 4, "limits.memory must be a number of bytes")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 5, "limits.pids must be positive")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 7, "warm.ready.file must be an absolute path")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 8, "warm.ready.timeout not a duration")) << all_problems();
+}
+
+TEST_F(ConfigTest, ReportsBrokenTomlWithItsLineAndGoesOnWithTheOtherFiles)
+{
+    daemon("[api\nthreads = 8\n");
+    add_template("bad", "image = \"x\"\ncommand = [\n");
+    add_template("good", "image = \"x\"\n");
+    const Config config = load();
+    ASSERT_EQ(problems.size(), 2U) << all_problems();
+    EXPECT_TRUE(contains(problems[0].where, "warmd.toml:1")) << all_problems();
+    EXPECT_TRUE(contains(problems[1].where, "bad.toml:")) << all_problems();
+    EXPECT_TRUE(config.templates.contains(TemplateName{"good"}));
+    EXPECT_FALSE(config.templates.contains(TemplateName{"bad"}));
+}
+
+TEST_F(ConfigTest, ReportsUnknownTablesAndKeysAtEveryLevel)
+{
+    daemon("[web]\nport = 80\n");
+    add_template("octave", R"(image = "x"
+imgae = "y"
+[warm]
+redy = { file = "/x" }
+[warm.started]
+files = "/x"
+[[mounts]]
+source = "/a"
+target = "/b"
+readonly = true
+)");
+    load();
+    EXPECT_EQ(problems.size(), 5U) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 1, "web is not a known key")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 2, "imgae is not a known key")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 4, "warm.redy is not a known key")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 6, "warm.started.files is not a known key")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 10, "mounts.readonly is not a known key")) << all_problems();
+}
+
+TEST_F(ConfigTest, ReportsWrongTypes)
+{
+    daemon("log = \"debug\"\n");
+    add_template("octave", R"(image = "x"
+command = "octave"
+mounts = "/a"
+[env]
+LEVEL = 5
+[limits]
+cpus = "two"
+pids = 1.5
+[warm]
+tcp_quiescence = "yes"
+)");
+    load();
+    EXPECT_EQ(problems.size(), 7U) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 1, "log must be a table")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 2, "command must be an array of strings")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 3, "mounts must be an array of tables")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 5, "env.LEVEL must be a string")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 7, "limits.cpus must be a positive number")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 8, "limits.pids must be a whole number")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 10, "warm.tcp_quiescence must be true or false")) << all_problems();
+}
+
+TEST_F(ConfigTest, ATemplateNeedsAnImageAndAMountItsTwoPaths)
+{
+    add_template("octave", "description = \"x\"\n[[mounts]]\nread_only = true\n");
+    load();
+    ASSERT_EQ(problems.size(), 3U) << all_problems();
+    EXPECT_TRUE(contains(all_problems(), "octave.toml")) << all_problems();
+    EXPECT_TRUE(contains(all_problems(), "image is missing")) << all_problems();
+    EXPECT_TRUE(contains(all_problems(), "mounts.source is missing")) << all_problems();
+    EXPECT_TRUE(contains(all_problems(), "mounts.target is missing")) << all_problems();
+}
+
+TEST_F(ConfigTest, RefusesPathsThatClimb)
+{
+    add_template("octave", "image = \"x\"\n[[mounts]]\nsource = \"/srv/../etc\"\ntarget = \"/data/..\"\n");
+    load();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 3, "mounts.source must be an absolute path without \"..\""))
+        << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 4, "mounts.target must be an absolute path without \"..\""))
+        << all_problems();
+}
+
+TEST_F(ConfigTest, ReadsByteSizes)
+{
+    const auto memory = [this](const std::string& value) {
+        return load_template("image = \"x\"\n[limits]\nmemory = " + value + "\n").limits.memory_bytes;
+    };
+    EXPECT_EQ(memory("\"512M\""), std::uint64_t{512} << 20U);
+    EXPECT_EQ(memory("\"4G\""), std::uint64_t{4} << 30U);
+    EXPECT_EQ(memory("\"1K\""), 1024U);
+    EXPECT_EQ(memory("\"1\""), 1U);
+    EXPECT_EQ(memory("1048576"), 1048576U);
+    EXPECT_EQ(memory("\"8589934591G\""), std::uint64_t{8589934591} << 30U);
+}
+
+TEST_F(ConfigTest, RefusesWhatIsNoByteSize)
+{
+    for (const char* const value : {"\"\"", "\"0\"", "0", "-1", "\"-1M\"", "\"1T\"", "\"1MB\"", "\"1.5G\"", "\" 1M\"",
+                                    "\"8589934592G\"", "\"99999999999999999999\"", "1.5", "true"}) {
+        add_template("octave", std::string{"image = \"x\"\n[limits]\nmemory = "} + value + "\n");
+        load();
+        EXPECT_TRUE(reported("templates.d/octave.toml", 3, "limits.memory must be a number of bytes"))
+            << value << "\n" << all_problems();
+    }
+}
+
+TEST_F(ConfigTest, TakesAWholeNumberOfProcessors)
+{
+    EXPECT_EQ(load_template("image = \"x\"\n[limits]\ncpus = 2\n").limits.cpus, 2.0);
+}
+
+TEST_F(ConfigTest, RefusesProcessorsThatAreNoFinitePositiveNumber)
+{
+    for (const char* const value : {"0", "-1", "0.0", "nan", "inf"}) {
+        add_template("octave", std::string{"image = \"x\"\n[limits]\ncpus = "} + value + "\n");
+        load();
+        EXPECT_TRUE(reported("templates.d/octave.toml", 3, "limits.cpus must be a positive number"))
+            << value << "\n" << all_problems();
+    }
+}
+
+TEST_F(ConfigTest, RefusesAPollIntervalThatWouldSpin)
+{
+    add_template("octave", "image = \"x\"\n[warm]\npoll_interval = \"0ms\"\n");
+    load();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 3, "warm.poll_interval must be at least 1ms")) << all_problems();
+}
+
+TEST_F(ConfigTest, TemplatesAreNamedAfterTheirFiles)
+{
+    add_template("octave", "image = \"x\"\n");
+    add_template("maxima-5.45", "image = \"y\"\n");
+    write_file(directory / "templates.d/notes.txt", "not a template");
+    write_file(directory / "templates.d/octave.toml~", "an editor's backup");
+    const Config config = load();
+    EXPECT_TRUE(problems.empty()) << all_problems();
+    ASSERT_EQ(config.templates.size(), 2U);
+    EXPECT_EQ(config.templates.at(TemplateName{"maxima-5.45"}).image, "y");
+}
+
+TEST_F(ConfigTest, RefusesFileNamesThatAreNoTemplateNames)
+{
+    for (const char* const name : {"Octave", "a b", "-x", "inst-a", "ckpt-1"}) add_template(name, "image = \"x\"\n");
+    add_template(std::string(64, 'a'), "image = \"x\"\n");
+    const Config config = load();
+    EXPECT_TRUE(config.templates.empty());
+    EXPECT_EQ(problems.size(), 6U) << all_problems();
+    EXPECT_TRUE(contains(all_problems(), (directory / "templates.d/inst-a.toml").string())) << all_problems();
+}
+
+class TemplateDigestTest : public ConfigTest {
+protected:
+    std::string digest(const std::string& text) { return load_template(text).digest; }
+};
+
+TEST_F(TemplateDigestTest, IsTheSameForTheSameTemplate)
+{
+    const std::string text = "image = \"x\"\ncommand = [\"a\", \"b\"]\n[env]\nK = \"v\"\nA = \"b\"\n";
+    EXPECT_EQ(digest(text), digest(text));
+    EXPECT_EQ(digest(text).size(), 64U);
+    EXPECT_EQ(digest(text), digest("command = [\"a\", \"b\"]\nimage = \"x\"\n[env]\nA = \"b\"\nK = \"v\"\n"));
+}
+
+TEST_F(TemplateDigestTest, DoesNotDependOnTheDescriptionOrTheTimesAllowed)
+{
+    const std::string plain = digest("image = \"x\"\n");
+    EXPECT_EQ(digest("image = \"x\"\ndescription = \"words\"\n"), plain);
+    EXPECT_EQ(digest("image = \"x\"\n[checkpoint]\ntimeout = \"1s\"\n[restore]\ntimeout = \"1s\"\n"
+                     "[exec]\ntimeout = \"1s\"\n[warm.ready]\ntimeout = \"1s\"\n"),
+              plain);
+}
+
+TEST_F(TemplateDigestTest, ChangesWithAllThatShapesTheProcess)
+{
+    std::vector<std::string> digests;
+    for (const char* const text :
+         {"image = \"x\"\n", "image = \"y\"\n", "image = \"x\"\ncommand = [\"a\"]\n", "image = \"x\"\ncommand = [\"a\", \"\"]\n",
+          "image = \"x\"\nworkdir = \"/w\"\n", "image = \"x\"\nuser = \"/w\"\n", "image = \"x\"\nhostname = \"/w\"\n",
+          "image = \"x\"\nnetwork = \"bridge\"\n", "image = \"x\"\n[env]\nK = \"v\"\n", "image = \"x\"\n[env]\nK = \"w\"\n",
+          "image = \"x\"\n[[mounts]]\nsource = \"/a\"\ntarget = \"/b\"\n",
+          "image = \"x\"\n[[mounts]]\nsource = \"/a\"\ntarget = \"/b\"\nread_only = false\n",
+          "image = \"x\"\n[limits]\nmemory = 4096\n", "image = \"x\"\n[limits]\npids = 4096\n", "image = \"x\"\n[limits]\ncpus = 2\n",
+          "image = \"x\"\n[warm.started]\nfile = \"/f\"\n", "image = \"x\"\n[warm.initialised]\nfile = \"/f\"\n",
+          "image = \"x\"\n[warm.ready]\nfile = \"/f\"\n", "image = \"x\"\n[warm.ready]\nexec = [\"/f\"]\n",
+          "image = \"x\"\n[warm]\ntcp_quiescence = false\n"}) {
+        digests.push_back(digest(text));
+    }
+    std::sort(digests.begin(), digests.end());
+    EXPECT_EQ(std::adjacent_find(digests.begin(), digests.end()), digests.end()) << "two of them are the same";
+}
+
+TEST_F(TemplateDigestTest, TellsArgumentsApartThatReadTheSameWhenJoined)
+{
+    EXPECT_NE(digest("image = \"x\"\ncommand = [\"a b\"]\n"), digest("image = \"x\"\ncommand = [\"a\", \"b\"]\n"));
+    EXPECT_NE(digest("image = \"x\"\ncommand = [\"a\\ncommand=1:b\"]\n"),
+              digest("image = \"x\"\ncommand = [\"a\", \"b\"]\n"));
+}
+
+}  // namespace
+}  // namespace warmd

@@ -1,0 +1,215 @@
+#include "daemon/store/tarball_store.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "daemon/base/text.h"
+#include "tests/unit/expect_error.h"
+#include "tests/unit/temp_dir.h"
+
+namespace warmd {
+namespace {
+
+namespace fs = std::filesystem;
+using test::contains;
+using test::expect_error;
+using test::read_file;
+using test::write_file;
+
+unsigned mode_of(const fs::path& path)
+{
+    struct stat status {};
+    EXPECT_EQ(::lstat(path.c_str(), &status), 0) << path;
+    return status.st_mode & 07777U;
+}
+
+class TarballStoreTest : public ::testing::Test {
+protected:
+    PublishedTarball put(const std::string& name, std::string_view content)
+    {
+        StagedTarball staged = store.stage(CheckpointId{name});
+        staged.write(content);
+        return staged.publish();
+    }
+    [[nodiscard]] bool scratch_is_empty() const { return fs::is_empty(store.scratch()); }
+
+    test::TempDir directory;
+    TarballStore store{directory / "state"};
+    const CheckpointId id{"ckpt-1"};
+};
+
+TEST_F(TarballStoreTest, PublishesWhatWasWritten)
+{
+    StagedTarball staged = store.stage(id);
+    std::string content;
+    for (int i = 0; i < 1000; ++i) {
+        const std::string piece = std::to_string(i) + std::string(3, '\0');
+        staged.write(piece);
+        content += piece;
+    }
+    const PublishedTarball published = staged.publish();
+    EXPECT_EQ(published.size_bytes, content.size());
+    EXPECT_EQ(published.sha256, sha256_hex(content));
+    EXPECT_EQ(read_file(store.path_of(id)), content);
+    EXPECT_TRUE(scratch_is_empty());
+}
+
+TEST_F(TarballStoreTest, PublishesAnEmptyTarball)
+{
+    const PublishedTarball published = put("ckpt-1", "");
+    EXPECT_EQ(published.size_bytes, 0U);
+    EXPECT_EQ(published.sha256, sha256_hex(""));
+}
+
+TEST_F(TarballStoreTest, KeepsThePublishedFileAfterTheStagedOneIsGone)
+{
+    put("ckpt-1", "content");
+    EXPECT_TRUE(fs::exists(store.path_of(id)));
+}
+
+TEST_F(TarballStoreTest, DiscardsWhatIsNotPublished)
+{
+    {
+        StagedTarball staged = store.stage(id);
+        staged.write("half of it");
+        EXPECT_FALSE(scratch_is_empty());
+    }
+    EXPECT_TRUE(scratch_is_empty());
+    EXPECT_FALSE(fs::exists(store.path_of(id)));
+    EXPECT_TRUE(store.list().empty());
+}
+
+TEST_F(TarballStoreTest, ShowsNothingBeforeItIsPublished)
+{
+    StagedTarball staged = store.stage(id);
+    staged.write("half of it");
+    EXPECT_TRUE(store.list().empty());
+    EXPECT_FALSE(fs::exists(store.path_of(id)));
+}
+
+TEST_F(TarballStoreTest, MovingAStagedTarballMovesTheDutyToDiscardIt)
+{
+    std::optional<StagedTarball> moved;
+    {
+        StagedTarball staged = store.stage(id);
+        staged.write("a");
+        moved.emplace(std::move(staged));
+    }
+    EXPECT_FALSE(scratch_is_empty());
+    moved->write("b");
+    EXPECT_EQ(moved->publish().sha256, sha256_hex("ab"));
+    moved.reset();
+    EXPECT_EQ(read_file(store.path_of(id)), "ab");
+}
+
+TEST_F(TarballStoreTest, RefusesToStageTheSameCheckpointTwiceAndKeepsTheFirst)
+{
+    StagedTarball first = store.stage(id);
+    first.write("first");
+    expect_error(ErrorCode::internal, [this] { store.stage(id); });
+    first.publish();
+    EXPECT_EQ(read_file(store.path_of(id)), "first");
+}
+
+TEST_F(TarballStoreTest, OpensATarballOfTheRecordedSize)
+{
+    put("ckpt-1", "content");
+    const UniqueFd file = store.open(id, 7);
+    std::array<char, 16> buffer{};
+    EXPECT_EQ(::read(file.get(), buffer.data(), buffer.size()), 7);
+    EXPECT_EQ(std::string(buffer.data(), 7), "content");
+}
+
+TEST_F(TarballStoreTest, ATarballOfAnotherSizeIsCorrupt)
+{
+    put("ckpt-1", "content");
+    const Error error = expect_error(ErrorCode::corrupt, [this] { static_cast<void>(store.open(id, 8)); });
+    EXPECT_TRUE(contains(error.what(), "7 bytes, the catalog says 8")) << error.what();
+    EXPECT_FALSE(error.hint().empty());
+}
+
+TEST_F(TarballStoreTest, AMissingTarballIsCorrupt)
+{
+    expect_error(ErrorCode::corrupt, [this] { static_cast<void>(store.open(id, 0)); });
+}
+
+TEST_F(TarballStoreTest, ALinkInPlaceOfATarballIsCorrupt)
+{
+    write_file(directory / "elsewhere", "content");
+    fs::create_symlink(directory / "elsewhere", store.path_of(id));
+    expect_error(ErrorCode::corrupt, [this] { static_cast<void>(store.open(id, 7)); });
+}
+
+TEST_F(TarballStoreTest, RemovesATarballAndIsContentWhenThereIsNone)
+{
+    put("ckpt-1", "content");
+    store.remove(id);
+    EXPECT_FALSE(fs::exists(store.path_of(id)));
+    EXPECT_NO_THROW(store.remove(id));
+}
+
+TEST_F(TarballStoreTest, ListsTheCheckpointsThatHaveAFile)
+{
+    put("ckpt-1", "a");
+    put("ckpt-2.b", "b");
+    write_file(store.path_of(id).parent_path() / "README", "not a tarball");
+    auto ids = store.list();
+    std::sort(ids.begin(), ids.end());
+    EXPECT_EQ(ids, (std::vector<CheckpointId>{CheckpointId{"ckpt-1"}, CheckpointId{"ckpt-2.b"}}));
+}
+
+TEST_F(TarballStoreTest, SweepRemovesWhatACrashLeftAndNothingElse)
+{
+    put("ckpt-1", "content");
+    write_file(store.scratch() / "ckpt-2.tar", "half");
+    write_file(store.scratch() / "directory/file", "half");
+    store.sweep();
+    EXPECT_TRUE(scratch_is_empty());
+    EXPECT_EQ(store.list().size(), 1U);
+}
+
+TEST_F(TarballStoreTest, IsForItsOwnerOnly)
+{
+    const auto staged = store.stage(CheckpointId{"ckpt-2"});
+    put("ckpt-1", "content");
+    EXPECT_EQ(mode_of(directory / "state"), 0700U);
+    EXPECT_EQ(mode_of(store.path_of(id).parent_path()), 0700U);
+    EXPECT_EQ(mode_of(store.scratch()), 0700U);
+    EXPECT_EQ(mode_of(store.path_of(id)), 0600U);
+    EXPECT_EQ(mode_of(store.scratch() / "ckpt-2.tar"), 0600U);
+}
+
+TEST_F(TarballStoreTest, TightensADirectoryThatWasOpen)
+{
+    ASSERT_EQ(::chmod(store.scratch().c_str(), 0755), 0);
+    const TarballStore again{directory / "state"};
+    EXPECT_EQ(mode_of(store.scratch()), 0700U);
+}
+
+TEST_F(TarballStoreTest, RefusesARootThatIsAFileAndNamesTheSetting)
+{
+    write_file(directory / "file", "x");
+    const Error error = expect_error(ErrorCode::internal, [this] { TarballStore{directory / "file"}; });
+    EXPECT_EQ(error.field(), "store.directory");
+}
+
+TEST_F(TarballStoreTest, LeavesNoTarballWhenPublishingFails)
+{
+    StagedTarball staged = store.stage(id);
+    staged.write("content");
+    fs::create_directories(store.path_of(id) / "in the way");
+    expect_error(ErrorCode::internal, [&staged] { staged.publish(); });
+    EXPECT_TRUE(fs::is_directory(store.path_of(id)));
+}
+
+TEST_F(TarballStoreTest, SaysHowMuchSpaceIsLeft) { EXPECT_GT(store.free_bytes(), 0U); }
+
+}  // namespace
+}  // namespace warmd
