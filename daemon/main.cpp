@@ -80,6 +80,7 @@ void serve(const Config& config, const sigset_t& signals)
                          .threads = config.http_threads},
                         http::make_router(service)};
 
+    service.reconcile();
     const std::jthread maintenance{[&service](const std::stop_token& stop) { service.maintain(stop); }};
     const std::jthread http{[&server] { server.run(); }};
     sd_notify(0, "READY=1");

@@ -30,24 +30,23 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
     recover_catalog(catalog_, store_, clock_);
 }
 
+void Service::reconcile() noexcept
+{
+    try {
+        reconcile_instances(catalog_, engine_, clock_,
+                            [this](const InstanceId& id) { return operations_.works_on(id); });
+        catalog_.prune_history(options_.history);
+        recovered_ = true;
+    } catch (const std::exception& error) {
+        spdlog::warn("cannot compare the catalog with the containers, will try again: {}", error.what());
+    }
+}
+
 void Service::maintain(std::stop_token stop)
 {
-    constexpr Duration kFirstPause = std::chrono::milliseconds{100};
     constexpr Duration kInterval = std::chrono::seconds{30};
-    Duration pause = kFirstPause;
-    while (!stop.stop_requested()) {
-        try {
-            reconcile_instances(catalog_, engine_, clock_,
-                                [this](const InstanceId& id) { return operations_.works_on(id); });
-            catalog_.prune_history(options_.history);
-            recovered_ = true;
-            pause = kInterval;
-        } catch (const std::exception& error) {
-            spdlog::warn("cannot compare the catalog with the containers, will try again: {}", error.what());
-            pause = std::min(pause * 2, kInterval);
-        }
-        clock_.sleep_for(pause, stop);
-    }
+    constexpr Duration kWaiting = std::chrono::seconds{1};
+    while (clock_.sleep_for(recovered_ ? kInterval : kWaiting, stop)) reconcile();
 }
 
 Operation Service::submit(Operation draft, Operations::Work work)

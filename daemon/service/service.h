@@ -43,8 +43,12 @@ public:
     Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine, Clock& clock, Templates templates,
             ServiceOptions options = {});
 
-    /// Does the other part as soon as Podman answers (until then long actions are Error{unavailable}), and
-    /// again every half minute. Returns when `stop` is requested.
+    /// Does the other part, if Podman answers; logs when it does not. Until it was done once, long actions
+    /// are Error{unavailable}.
+    void reconcile() noexcept;
+
+    /// Repeats `reconcile`: soon while Podman does not answer, then every half minute. Returns when `stop`
+    /// is requested.
     void maintain(std::stop_token stop);
 
     /// Stops all operations and waits for their ends. Instances live on.

@@ -6,8 +6,8 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
 #include <map>
+#include <memory>
 #include <random>
 #include <span>
 #include <stdexcept>
