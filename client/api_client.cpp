@@ -98,8 +98,9 @@ std::vector<Json> ApiClient::get_all(const std::string& path) const
     }
 }
 
-void ApiClient::exec(const InstanceId& id, const ExecRequest& request,
-                     const std::function<void(const std::string& line, const contract::ExecFrame& frame)>& handler) const
+void ApiClient::exec(
+    const InstanceId& id, const ExecRequest& request,
+    const std::function<void(const std::string& line, const contract::ExecFrame& frame)>& handler) const
 {
     bool complete = false;
     call("POST", "/v1/instances/" + id.value() + "/exec", dump_json(contract::encode(request)),

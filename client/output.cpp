@@ -38,7 +38,9 @@ std::string describe(Duration duration)
     std::array<char, 40> text{};
     if (seconds < 1.0) std::snprintf(text.data(), text.size(), "%.0f ms", seconds * 1000.0);
     else if (seconds < 60.0) std::snprintf(text.data(), text.size(), "%.1f s", seconds);
-    else std::snprintf(text.data(), text.size(), "%d min %02d s", static_cast<int>(seconds) / 60, static_cast<int>(seconds) % 60);
+    else
+        std::snprintf(text.data(), text.size(), "%d min %02d s", static_cast<int>(seconds) / 60,
+                      static_cast<int>(seconds) % 60);
     return text.data();
 }
 
@@ -59,7 +61,8 @@ std::string describe_bytes(std::uint64_t bytes)
 std::string describe_age(Time then)
 {
     const auto now = std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
-    const auto seconds = std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::seconds>(now - then).count());
+    const auto seconds = std::max<std::int64_t>(0,
+                                                std::chrono::duration_cast<std::chrono::seconds>(now - then).count());
     if (seconds < 120) return std::to_string(seconds) + " s";
     if (seconds < 2 * 3600) return std::to_string(seconds / 60) + " min";
     if (seconds < 2 * 86400) return std::to_string(seconds / 3600) + " h";

@@ -71,14 +71,17 @@ void serve(const Config& config, const sigset_t& signals)
                                  .spool_directory = store.scratch().string()}};
     std::filesystem::create_directories(config.socket.parent_path());
     // Bound before there are threads (it sets the umask), answering only once the service is there.
-    Service service{catalog, store, engine, clock, Templates{config.templates},
+    Service service{catalog,
+                    store,
+                    engine,
+                    clock,
+                    Templates{config.templates},
                     {.operation_workers = config.operation_workers,
                      .operation_queue = config.operation_queue,
                      .history = config.history}};
-    http::Server server{{.socket_path = config.socket.string(),
-                         .socket_group = config.socket_group,
-                         .threads = config.http_threads},
-                        http::make_router(service)};
+    http::Server server{
+        {.socket_path = config.socket.string(), .socket_group = config.socket_group, .threads = config.http_threads},
+        http::make_router(service)};
 
     service.reconcile();
     const std::jthread maintenance{[&service](const std::stop_token& stop) { service.maintain(stop); }};

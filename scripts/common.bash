@@ -8,6 +8,7 @@ host=$cache/host
 testhost=$top/tests/testhost/testhost
 images=$top/tests/testhost/images
 
+# shellcheck disable=SC2034  # used by those who source this
 host_packages=(mmdebstrap gcc libc6-dev util-linux iproute2 procps debian-archive-keyring ca-certificates)
 build_packages=(g++ cmake ninja-build pkg-config libcpp-httplib-dev nlohmann-json3-dev libspdlog-dev libsqlitecpp-dev
     libsqlite3-dev libgtest-dev libcli11-dev libtomlplusplus-dev libarchive-dev libssl-dev libsystemd-dev
@@ -57,10 +58,13 @@ boot_test_host() {
 
 # Builds what is in this directory in the test host (with Debian 13's compiler and libraries) and installs it.
 install_warmd() {  # CMAKE-OPTION...
-    on_host cmake -S /src -B /var/tmp/warmd-build -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-        -DCMAKE_INSTALL_PREFIX=/usr "$@" > "$cache/build.log" 2>&1 &&
-        on_host cmake --build /var/tmp/warmd-build >> "$cache/build.log" 2>&1 ||
-        { tail -40 "$cache/build.log"; die "the build in the test host failed"; }
+    if ! {
+        on_host cmake -S /src -B /var/tmp/warmd-build -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+            -DCMAKE_INSTALL_PREFIX=/usr "$@" && on_host cmake --build /var/tmp/warmd-build
+    } > "$cache/build.log" 2>&1; then
+        tail -40 "$cache/build.log"
+        die "the build in the test host failed"
+    fi
     on_host cmake --install /var/tmp/warmd-build > /dev/null
     on_host systemd-sysusers
     on_host sh -c 'mkdir -p /etc/warmd/templates.d && cp /usr/share/warmd/templates/octave.toml /etc/warmd/templates.d/'

@@ -70,7 +70,8 @@ Enum decode_word(JsonObject& object, std::string_view name, std::optional<Enum> 
     const std::string text = object.text(name);
     const auto value = parse(text);
     if (value) return *value;
-    throw Error{ErrorCode::invalid_argument, object.path_of(name) + " is a word that this program does not know: " + text}
+    throw Error{ErrorCode::invalid_argument,
+                object.path_of(name) + " is a word that this program does not know: " + text}
         .with_hint("the daemon may be newer than this client");
 }
 
@@ -128,6 +129,9 @@ Json encode(const Template& document)
             {"image", document.image},
             {"command", document.command},
             {"env_names", std::move(env_names)},
+            {"workdir", document.workdir},
+            {"user", document.user},
+            {"hostname", document.hostname},
             {"mounts", std::move(mounts)},
             {"network", to_string(document.network)},
             {"limits", std::move(limits)},
@@ -283,8 +287,8 @@ Error decode_problem(const std::string& body, int status)
         JsonObject object{json};
         return decode_error(object);
     } catch (const Error&) {
-        return Error{ErrorCode::internal, "the daemon answered with status " + std::to_string(status) +
-                                              " and no problem document"}
+        return Error{ErrorCode::internal,
+                     "the daemon answered with status " + std::to_string(status) + " and no problem document"}
             .with_cause(printable(body, 200));
     }
 }
@@ -312,13 +316,17 @@ ExecRequest decode_exec_request(const Json& json)
     for (const auto& [name, value] : request.env) {
         const bool good = !name.empty() && name.find('=') == std::string::npos &&
                           (name + value).find('\0') == std::string::npos;
-        if (!good) throw Error{ErrorCode::invalid_argument, "env has a name that no variable can have"}.with_field("env");
+        if (!good)
+            throw Error{ErrorCode::invalid_argument, "env has a name that no variable can have"}.with_field("env");
     }
     request.workdir = object.optional_text("workdir").value_or("");
     if (!request.workdir.empty() && request.workdir.front() != '/') {
         throw Error{ErrorCode::invalid_argument, "workdir must be an absolute path"}.with_field("workdir");
     }
     request.user = object.optional_text("user").value_or("");
+    if ((request.workdir + request.user).find('\0') != std::string::npos) {
+        throw Error{ErrorCode::invalid_argument, "workdir or user has a NUL in it"}.with_field("workdir");
+    }
     if (const auto timeout = object.optional_text("timeout")) {
         try {
             request.timeout = parse_duration(*timeout);

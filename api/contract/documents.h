@@ -53,8 +53,8 @@ ExecRequest decode_exec_request(const Json& json);
 enum class FrameType { out, err, exit, error, keepalive };
 struct ExecFrame {
     FrameType type = FrameType::keepalive;
-    std::string data;                                         // of out and err
-    ExecResult result;                                        // of exit
+    std::string data;                                            // of out and err
+    ExecResult result;                                           // of exit
     Error error{ErrorCode::internal, "no error in this frame"};  // of error
 };
 

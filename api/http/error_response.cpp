@@ -32,6 +32,7 @@ Response error_response(const Error& error, const std::string& request_id)
     const int status = http_status(error.code());
     Response response = Response::json(contract::encode_problem(error, status, request_id), status);
     response.content_type = "application/problem+json";
+    response.headers["X-Request-Id"] = request_id;
     if (status == 503) response.headers["Retry-After"] = "2";
     return response;
 }

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cctype>
 #include <exception>
 #include <set>
 #include <utility>
@@ -56,7 +57,9 @@ std::string Request::checked_param(const std::string& name) const
 Json Request::json() const
 {
     if (body.empty()) return Json::object();
-    const std::string_view media = std::string_view{content_type}.substr(0, content_type.find(';'));
+    std::string media = content_type.substr(0, content_type.find(';'));
+    std::erase(media, ' ');
+    for (char& c : media) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     if (media != "application/json") {
         throw Error{ErrorCode::unsupported_media, "the body must be application/json"}.with_hint(
             "send the header Content-Type: application/json");
@@ -85,15 +88,17 @@ Response Response::json(const Json& document, int status)
 
 void Router::add(const char* method, const std::string& pattern, Handler handler)
 {
-    routes_.push_back({.method = method, .pattern = pattern, .segments = split(pattern), .handler = std::move(handler)});
+    routes_.push_back(
+        {.method = method, .pattern = pattern, .segments = split(pattern), .handler = std::move(handler)});
 }
 
 Response Router::handle(Request& request) const
 {
-    const std::vector<std::string> path = split(request.path.empty() ? "/" : request.path);
+    const bool absolute = request.path.starts_with('/');
+    const std::vector<std::string> path = absolute ? split(request.path) : std::vector<std::string>{};
     std::set<std::string> allowed;
     for (const Route& route : routes_) {
-        if (!match(route.segments, path, request.params)) continue;
+        if (!absolute || !match(route.segments, path, request.params)) continue;
         if (route.method == request.method || (route.method == "GET" && request.method == "HEAD")) {
             return route.handler(request);
         }
@@ -105,10 +110,11 @@ Response Router::handle(Request& request) const
     }
     std::string list;
     for (const std::string& method : allowed) list += (list.empty() ? "" : ", ") + method;
-    Response refused = error_response(Error{ErrorCode::method_not_allowed,
-                                            printable(request.path, 200) + " does not do " + printable(request.method, 20)}
-                                          .with_hint("it does " + list),
-                                      request.request_id);
+    Response refused = error_response(
+        Error{ErrorCode::method_not_allowed,
+              printable(request.path, 200) + " does not do " + printable(request.method, 20)}
+            .with_hint("it does " + list),
+        request.request_id);
     refused.headers["Allow"] = list;
     return refused;
 }
@@ -124,6 +130,8 @@ Response Router::dispatch(Request request) const
         response = error_response(Error{ErrorCode::internal, "an unexpected error"}, request.request_id);
         spdlog::error("request_id={} {} {}: {}", request.request_id, request.method, printable(request.path, 200),
                       printable(error.what()));
+    } catch (...) {
+        response = error_response(Error{ErrorCode::internal, "an unexpected error"}, request.request_id);
     }
     response.headers["X-Request-Id"] = request.request_id;
     const auto level = response.status >= 500   ? spdlog::level::err

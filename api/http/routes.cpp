@@ -8,8 +8,6 @@
 
 namespace warmd::http {
 
-namespace {
-
 Duration read_wait(const Request& request)
 {
     const auto wait = request.query.find("wait");
@@ -23,8 +21,6 @@ Duration read_wait(const Request& request)
     }
 }
 
-}  // namespace
-
 Router make_router(Service& service)
 {
     Router router;
@@ -36,15 +32,23 @@ Router make_router(Service& service)
     return router;
 }
 
-Response accepted(const Request& request, Service& service, const Operation& operation)
+Response answer_operation(Service& service, const OperationId& id, Duration patience)
 {
-    const Duration patience = read_wait(request);
-    const Operation now = patience > Duration::zero() ? service.operations().wait(operation.id, patience)
-                                                       : service.operations().get(operation.id);
+    const Operation now = patience > Duration::zero() ? service.operations().wait(id, patience)
+                                                      : service.operations().get(id);
     Response response = Response::json(contract::encode(now), is_final(now.state) ? 200 : 202);
-    response.headers["Location"] = "/v1/operations/" + operation.id.value();
+    response.headers["Location"] = "/v1/operations/" + id.value();
     if (!is_final(now.state)) response.headers["Retry-After"] = "1";
     return response;
+}
+
+Response start(const Request& request, Service& service, const std::function<Operation()>& submit)
+{
+    // All that can be wrong with the request is found before anything is begun.
+    request.allow_query({"wait"});
+    request.expect_no_body();
+    const Duration patience = read_wait(request);
+    return answer_operation(service, submit().id, patience);
 }
 
 Page read_page(const Request& request)

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 #include "api/http/router.h"
 #include "daemon/service/service.h"
 
@@ -16,9 +18,15 @@ void add_operation_routes(Router& router, Service& service);
 /// All of them.
 Router make_router(Service& service);
 
-/// The answer to a request that started `operation`: 202 with Location, or 200 if it ends within the time
-/// that the query parameter `wait` allows.
-Response accepted(const Request& request, Service& service, const Operation& operation);
+/// Handles a request that starts an operation and has no body: checks it, calls `submit`, and answers 202
+/// with Location, or 200 if the operation ends within the time that the query parameter `wait` allows.
+Response start(const Request& request, Service& service, const std::function<Operation()>& submit);
+
+/// The operation as it is, after waiting for its end for `patience` at most.
+Response answer_operation(Service& service, const OperationId& id, Duration patience);
+
+/// The query parameter `wait`: 60s at most, nothing when absent.
+Duration read_wait(const Request& request);
 
 /// The query parameters `limit` (1 to 1000) and `cursor` of a list.
 Page read_page(const Request& request);

@@ -17,14 +17,10 @@ void add_checkpoint_routes(Router& router, Service& service)
         return Response::json(contract::encode(service.catalog().get(request.id<CheckpointId>("id"))));
     });
     router.del("/v1/checkpoints/{id}", [&service](const Request& request) {
-        request.allow_query({"wait"});
-        request.expect_no_body();
-        return accepted(request, service, service.delete_checkpoint(request.id<CheckpointId>("id")));
+        return start(request, service, [&] { return service.delete_checkpoint(request.id<CheckpointId>("id")); });
     });
     router.post("/v1/checkpoints/{id}/restore", [&service](const Request& request) {
-        request.allow_query({"wait"});
-        request.expect_no_body();
-        return accepted(request, service, service.restore(request.id<CheckpointId>("id")));
+        return start(request, service, [&] { return service.restore(request.id<CheckpointId>("id")); });
     });
 }
 

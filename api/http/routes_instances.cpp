@@ -46,19 +46,15 @@ void add_instance_routes(Router& router, Service& service)
         return Response::json(contract::encode(service.catalog().get(request.id<InstanceId>("id"))));
     });
     router.del("/v1/instances/{id}", [&service](const Request& request) {
-        request.allow_query({"wait"});
-        request.expect_no_body();
-        return accepted(request, service, service.terminate(request.id<InstanceId>("id")));
+        return start(request, service, [&] { return service.terminate(request.id<InstanceId>("id")); });
     });
     router.post("/v1/instances/{id}/checkpoint", [&service](const Request& request) {
-        request.allow_query({"wait"});
-        request.expect_no_body();
-        return accepted(request, service, service.checkpoint(request.id<InstanceId>("id")));
+        return start(request, service, [&] { return service.checkpoint(request.id<InstanceId>("id")); });
     });
     router.get("/v1/instances/{id}/logs", [&service](const Request& request) {
         request.allow_query({"lines"});
         Response response;
-        response.content_type = "text/plain; charset=utf-8";
+        response.content_type = "text/plain";
         response.body = service.logs(request.id<InstanceId>("id"), read_lines(request));
         return response;
     });

@@ -12,15 +12,12 @@ void add_operation_routes(Router& router, Service& service)
     });
     router.get("/v1/operations/{id}", [&service](const Request& request) {
         request.allow_query({"wait"});
-        const Operation operation = service.operations().get(request.id<OperationId>("id"));
-        Response response = accepted(request, service, operation);
+        Response response = answer_operation(service, request.id<OperationId>("id"), read_wait(request));
         response.status = 200;  // the resource asked for is the operation itself
         return response;
     });
     router.del("/v1/operations/{id}", [&service](const Request& request) {
-        request.allow_query({"wait"});
-        request.expect_no_body();
-        return accepted(request, service, service.operations().cancel(request.id<OperationId>("id")));
+        return start(request, service, [&] { return service.operations().cancel(request.id<OperationId>("id")); });
     });
 }
 

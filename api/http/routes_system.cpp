@@ -20,15 +20,15 @@ void add_system_routes(Router& router, Service& service)
     router.get("/v1/status", [&service](const Request& request) {
         request.allow_query({});
         const ServiceStatus status = service.status();
-        return Response::json({{"version", WARMD_VERSION},
-                               {"started_at", format_time(status.started_at)},
-                               {"recovered", status.recovered},
-                               {"templates", status.templates},
-                               {"operations", {{"active", status.operations_active}}},
-                               {"instances", {{"live", status.instances}}},
-                               {"checkpoints",
-                                {{"available", status.checkpoints_available}, {"bytes", status.checkpoint_bytes}}},
-                               {"store", {{"free_bytes", status.store_free_bytes}}}});
+        return Response::json(
+            {{"version", WARMD_VERSION},
+             {"started_at", format_time(status.started_at)},
+             {"recovered", status.recovered},
+             {"templates", status.templates},
+             {"operations", {{"active", status.operations_active}}},
+             {"instances", {{"live", status.instances}}},
+             {"checkpoints", {{"available", status.checkpoints_available}, {"bytes", status.checkpoint_bytes}}},
+             {"store", {{"free_bytes", status.store_free_bytes}}}});
     });
 }
 

@@ -16,19 +16,13 @@ void add_template_routes(Router& router, Service& service)
         return Response::json(contract::encode(service.templates().get(request.id<TemplateName>("template"))));
     });
     router.post("/v1/templates/{template}/warm", [&service](const Request& request) {
-        request.allow_query({"wait"});
-        request.expect_no_body();
-        return accepted(request, service, service.warm(request.id<TemplateName>("template")));
+        return start(request, service, [&] { return service.warm(request.id<TemplateName>("template")); });
     });
     router.post("/v1/templates/{template}/checkpoints", [&service](const Request& request) {
-        request.allow_query({"wait"});
-        request.expect_no_body();
-        return accepted(request, service, service.checkpoint(request.id<TemplateName>("template")));
+        return start(request, service, [&] { return service.checkpoint(request.id<TemplateName>("template")); });
     });
     router.post("/v1/templates/{template}/restore", [&service](const Request& request) {
-        request.allow_query({"wait"});
-        request.expect_no_body();
-        return accepted(request, service, service.restore_newest(request.id<TemplateName>("template")));
+        return start(request, service, [&] { return service.restore_newest(request.id<TemplateName>("template")); });
     });
 }
 

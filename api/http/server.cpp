@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <httplib.h>
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,22 +95,22 @@ void answer(Response response, httplib::Response& out)
         out.set_content(std::move(response.body), response.content_type);
         return;
     }
-    out.set_chunked_content_provider(
-        response.content_type, [stream = std::move(response.stream)](std::size_t, httplib::DataSink& sink) {
-            bool connected = true;
-            stream([&](std::string_view bytes) {
-                connected = connected && sink.write(bytes.data(), bytes.size());
-                return connected;
-            });
-            if (connected) sink.done();
-            return connected;
-        });
+    out.set_chunked_content_provider(response.content_type,
+                                     [stream = std::move(response.stream)](std::size_t, httplib::DataSink& sink) {
+                                         bool connected = true;
+                                         stream([&](std::string_view bytes) {
+                                             connected = connected && sink.write(bytes.data(), bytes.size());
+                                             return connected;
+                                         });
+                                         if (connected) sink.done();
+                                         return connected;
+                                     });
 }
 
 /// Owned by root and the group, for both to use. Without the group root alone can connect.
 void hand_to_group(const std::string& path, const std::string& group_name)
 {
-    // Called before any other thread runs, so the static buffer of getgrnam is ours.
+    // getgrnam is not thread-safe; nobody else in this process asks for groups.
     const struct group* const group = group_name.empty() ? nullptr : ::getgrnam(group_name.c_str());
     if (group == nullptr) {
         spdlog::warn("there is no group \"{}\": only root can use {}", group_name, path);
@@ -144,7 +145,9 @@ struct Server::Impl {
     {
         Request request = to_request(in);
         if (in.is_multipart_form_data()) {
-            // The library's reader would call a callback that is not there.
+            // Read to its end all the same, so that the client gets to hear of it; and with both callbacks,
+            // because for this type the library calls the first even where there is none.
+            read([](const auto&) { return true; }, [](const char*, std::size_t) { return true; });
             answer(error_response(Error{ErrorCode::unsupported_media, "the body must be application/json"},
                                   request.request_id),
                    out);
@@ -189,9 +192,8 @@ Server::Server(const ServerOptions& options, Router router) : impl_{std::make_un
     http.set_write_timeout(std::chrono::seconds{30});
     const Impl* const impl = impl_.get();
     const auto plain = [impl](const httplib::Request& in, httplib::Response& out) { impl->handle(in, out); };
-    const auto with_body = [impl](const httplib::Request& in, httplib::Response& out, const httplib::ContentReader& read) {
-        impl->handle_with_body(in, out, read);
-    };
+    const auto with_body = [impl](const httplib::Request& in, httplib::Response& out,
+                                  const httplib::ContentReader& read) { impl->handle_with_body(in, out, read); };
     http.Get(".*", plain);
     http.Options(".*", plain);
     http.Post(".*", with_body);
@@ -210,8 +212,12 @@ Server::Server(const ServerOptions& options, Router router) : impl_{std::make_un
 
     ::unlink(options.socket_path.c_str());
     const mode_t previous = ::umask(0117);  // 0660, from the moment the socket exists
+    int listener = -1;
+    http.set_socket_options([&listener](int socket) { listener = socket; });
     const bool bound = http.set_address_family(AF_UNIX).bind_to_port(options.socket_path, 80);
     const int error = errno;
+    // The library's backlog is 5, and connecting to a full Unix socket fails at once.
+    if (bound) ::listen(listener, SOMAXCONN);
     ::umask(previous);
     if (!bound) {
         throw system_error("listen on " + options.socket_path, error, ErrorCode::unavailable)

@@ -29,7 +29,8 @@ void show_checkpoint(const Context& context, const std::string& id)
     std::vector<std::vector<std::string>> rows{
         {"checkpoint", checkpoint.id.value()},
         {"template", checkpoint.template_name.value()},
-        {"state", std::string{to_string(checkpoint.state)} + (checkpoint.reason.empty() ? "" : ": " + checkpoint.reason)},
+        {"state",
+         std::string{to_string(checkpoint.state)} + (checkpoint.reason.empty() ? "" : ": " + checkpoint.reason)},
         {"created", format_time(checkpoint.created_at)},
         {"image", checkpoint.image},
         {"image id", checkpoint.image_id},
@@ -69,7 +70,8 @@ void add_checkpoint_command(CLI::App& app, Context& context)
     remove->add_option("CHECKPOINT", *removed, "Their ids")->required();
     remove->callback([&context, removed] {
         for (const std::string& id : *removed) {
-            start_operation(context, "DELETE", "/v1/checkpoints/" + percent_encode(id), true, [](const Operation&) { return std::string{}; });
+            start_operation(context, "DELETE", "/v1/checkpoints/" + percent_encode(id), true,
+                            [](const Operation&) { return std::string{}; });
         }
     });
 

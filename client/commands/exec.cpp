@@ -26,14 +26,13 @@ void run(Context& context, const InstanceId& id, const ExecRequest& request)
             break;
         case contract::FrameType::exit:
             if (frame.result.timed_out && !context.output.quiet) {
-                std::fprintf(stderr, "warmctl: the command was killed after %s\n", describe(frame.result.elapsed).c_str());
+                std::fprintf(stderr, "warmctl: the command was killed after %s\n",
+                             describe(frame.result.elapsed).c_str());
             }
             context.exit_status = frame.result.exit_status;
             break;
-        case contract::FrameType::error:
-            throw Error{frame.error};
-        case contract::FrameType::keepalive:
-            break;
+        case contract::FrameType::error: throw Error{frame.error};
+        case contract::FrameType::keepalive: break;
         }
     });
 }
@@ -43,10 +42,9 @@ void run(Context& context, const InstanceId& id, const ExecRequest& request)
 void add_exec_command(CLI::App& app, Context& context)
 {
     CLI::App* const command = app.add_subcommand("exec", "Run a command in an instance");
-    command->footer(
-        "The exit status is the command's own; 124 when it took too long, 125 when warmd failed,\n"
-        "126 or 127 when it cannot be run.\n"
-        "Example: warmctl exec inst-... -- matlab-bs -batch 'disp(sqrt(36))'");
+    command->footer("The exit status is the command's own; 124 when it took too long, 125 when warmd failed,\n"
+                    "126 or 127 when it cannot be run.\n"
+                    "Example: warmctl exec inst-... -- matlab-bs -batch 'disp(sqrt(36))'");
     const auto id = std::make_shared<std::string>();
     const auto request = std::make_shared<ExecRequest>();
     const auto timeout = std::make_shared<std::string>();

@@ -33,7 +33,9 @@ void add_instance_command(CLI::App& app, Context& context)
     CLI::App* const show = command->add_subcommand("show", "Show one instance as JSON");
     const auto shown = std::make_shared<std::string>();
     show->add_option("INSTANCE", *shown, "Its id")->required();
-    show->callback([&context, shown] { context.output.print_line(context.api().get("/v1/instances/" + percent_encode(*shown)).dump(2)); });
+    show->callback([&context, shown] {
+        context.output.print_line(context.api().get("/v1/instances/" + percent_encode(*shown)).dump(2));
+    });
 
     CLI::App* const logs = command->add_subcommand("logs", "Print what the application has written");
     const auto logged = std::make_shared<std::string>();
@@ -41,8 +43,8 @@ void add_instance_command(CLI::App& app, Context& context)
     logs->add_option("INSTANCE", *logged, "Its id")->required();
     logs->add_option("--lines", *lines, "How many of the last lines")->capture_default_str();
     logs->callback([&context, logged, lines] {
-        const std::string text =
-            context.api().get_text("/v1/instances/" + percent_encode(*logged) + "/logs?lines=" + std::to_string(*lines));
+        const std::string text = context.api().get_text("/v1/instances/" + percent_encode(*logged) +
+                                                        "/logs?lines=" + std::to_string(*lines));
         std::fwrite(text.data(), 1, text.size(), stdout);
     });
 
@@ -51,7 +53,8 @@ void add_instance_command(CLI::App& app, Context& context)
     remove->add_option("INSTANCE", *removed, "Their ids")->required();
     remove->callback([&context, removed] {
         for (const std::string& id : *removed) {
-            start_operation(context, "DELETE", "/v1/instances/" + percent_encode(id), true, [](const Operation&) { return std::string{}; });
+            start_operation(context, "DELETE", "/v1/instances/" + percent_encode(id), true,
+                            [](const Operation&) { return std::string{}; });
         }
     });
 }

@@ -65,13 +65,15 @@ void add_operation_command(CLI::App& app, Context& context)
     const auto cancelled = std::make_shared<std::string>();
     cancel->add_option("OPERATION", *cancelled, "Its id")->required();
     cancel->callback([&context, cancelled] {
-        print_operation(context, contract::decode_operation(context.api().del("/v1/operations/" + percent_encode(*cancelled) + "?wait=10s")));
+        print_operation(context, contract::decode_operation(
+                                     context.api().del("/v1/operations/" + percent_encode(*cancelled) + "?wait=10s")));
     });
 
     command->callback([&context, command, shown] {
         if (!command->get_subcommands().empty()) return;
         if (shown->empty()) throw CLI::RequiredError{"OPERATION or a subcommand"};
-        print_operation(context, contract::decode_operation(context.api().get("/v1/operations/" + percent_encode(*shown))));
+        print_operation(context,
+                        contract::decode_operation(context.api().get("/v1/operations/" + percent_encode(*shown))));
     });
 }
 

@@ -22,7 +22,9 @@ void add_template_command(CLI::App& app, Context& context)
     CLI::App* const show = command->add_subcommand("show", "Show one template as JSON");
     const auto name = std::make_shared<std::string>();
     show->add_option("TEMPLATE", *name, "Its name")->required();
-    show->callback([&context, name] { context.output.print_line(context.api().get("/v1/templates/" + percent_encode(*name)).dump(2)); });
+    show->callback([&context, name] {
+        context.output.print_line(context.api().get("/v1/templates/" + percent_encode(*name)).dump(2));
+    });
 }
 
 }  // namespace warmd::client

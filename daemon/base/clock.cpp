@@ -13,10 +13,7 @@
 
 namespace warmd {
 
-Time SystemClock::now() const
-{
-    return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
-}
+Time SystemClock::now() const { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
 
 SteadyTime SystemClock::steady_now() const { return std::chrono::steady_clock::now(); }
 
@@ -33,7 +30,8 @@ std::string format_time(Time time)
 {
     using namespace std::chrono;
     const auto milliseconds = floor<std::chrono::milliseconds>(time);
-    const std::time_t seconds = system_clock::to_time_t(floor<std::chrono::seconds>(milliseconds));
+    // Not to_time_t: it goes by way of nanoseconds, which end in the year 2262.
+    const std::time_t seconds = floor<std::chrono::seconds>(milliseconds).time_since_epoch().count();
     std::tm utc{};
     gmtime_r(&seconds, &utc);
     std::array<char, 40> text{};
@@ -49,13 +47,13 @@ Time parse_time(std::string_view text)
     const std::string copy{text};
     std::tm utc{};
     const char* rest = strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &utc);
-    int milliseconds = 0;
+    unsigned milliseconds = 0;
     if (rest != nullptr && *rest == '.') {
         const auto [end, error] = std::from_chars(rest + 1, copy.c_str() + copy.size(), milliseconds);
         if (error != std::errc{} || end - rest != 4) rest = nullptr;
         else rest = end;
     }
-    if (rest == nullptr || std::string_view{rest} != "Z") {
+    if (rest == nullptr || std::string_view{rest, copy.c_str() + copy.size()} != "Z") {
         throw Error{ErrorCode::invalid_argument, "not an RFC 3339 time in UTC: \"" + copy + "\""};
     }
     return Time{std::chrono::seconds{timegm(&utc)} + std::chrono::milliseconds{milliseconds}};
@@ -63,8 +61,8 @@ Time parse_time(std::string_view text)
 
 Duration parse_duration(std::string_view text)
 {
-    constexpr std::array<std::pair<std::string_view, long>, 4> kUnits{{
-        {"ms", 1'000L}, {"s", 1'000'000L}, {"m", 60'000'000L}, {"h", 3'600'000'000L}}};
+    constexpr std::array<std::pair<std::string_view, long>, 4> kUnits{
+        {{"ms", 1'000L}, {"s", 1'000'000L}, {"m", 60'000'000L}, {"h", 3'600'000'000L}}};
     long count = -1;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
     const std::string_view unit{end, static_cast<std::size_t>(text.data() + text.size() - end)};

@@ -14,8 +14,10 @@ constexpr int kMaxDepth = 64;
 Json parse_json(std::string_view text)
 {
     try {
-        return Json::parse(text, [](int depth, Json::parse_event_t, Json&) {
-            if (depth > kMaxDepth) {
+        return Json::parse(text, [](int depth, Json::parse_event_t event, Json&) {
+            using Event = Json::parse_event_t;
+            const bool opens = event == Event::object_start || event == Event::array_start;
+            if (depth + (opens ? 1 : 0) > kMaxDepth) {  // an opening is told the depth around it
                 throw Error{ErrorCode::invalid_argument, "JSON is nested deeper than 64 levels"};
             }
             return true;

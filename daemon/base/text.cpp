@@ -89,12 +89,16 @@ std::string base64_decode(std::string_view text)
 std::string printable(std::string_view text, std::size_t limit)
 {
     std::string result;
-    for (const char c : text.substr(0, limit)) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (byte >= 0x20 && byte != 0x7F) {
-            result += c;
+    const std::string_view shown = text.substr(0, limit);
+    for (std::size_t at = 0; at < shown.size(); ++at) {
+        const unsigned char byte = byte_at(shown, at);
+        // In UTF-8 the control characters U+0080 to U+009F are this byte and their own value.
+        const bool after_c2 = at > 0 && byte_at(shown, at - 1) == 0xC2;
+        if (byte >= 0x20 && byte != 0x7F && !(after_c2 && byte < 0xA0)) {
+            result += shown[at];
             continue;
         }
+        if (after_c2 && byte >= 0x80) result.pop_back();
         std::array<char, 5> escape{};
         std::snprintf(escape.data(), escape.size(), "\\x%02x", byte);
         result += escape.data();

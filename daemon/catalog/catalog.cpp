@@ -225,8 +225,8 @@ template <typename T>
 T require(std::optional<T> row, const char* kind, const std::string& id, const char* list)
 {
     if (row) return *std::move(row);
-    throw Error{ErrorCode::not_found, std::string{"no "} + kind + " \"" + id + "\""}.with_hint(
-        std::string{"GET "} + list + " lists them");
+    throw Error{ErrorCode::not_found, std::string{"no "} + kind + " \"" + id + "\""}.with_hint(std::string{"GET "} +
+                                                                                               list + " lists them");
 }
 
 }  // namespace
@@ -260,11 +260,12 @@ void Catalog::save(const Checkpoint& checkpoint)
 {
     guarded(*database_, [&checkpoint](Database& database) {
         SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+        // Deleted first: what belongs to the old row goes with it.
+        Statement old{database, "DELETE FROM checkpoint WHERE id = ?"};
+        Binder{old} << checkpoint.id.value();
+        old.exec();
         Statement insert{database, std::string{"INSERT INTO checkpoint ("} + kCheckpointColumns +
-                                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
-                                       "state = excluded.state, reason = excluded.reason, size_bytes = "
-                                       "excluded.size_bytes, sha256 = excluded.sha256, available_at = "
-                                       "excluded.available_at"};
+                                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
         Binder{insert} << checkpoint.id.value() << checkpoint.template_name.value() << checkpoint.template_digest
                        << to_string(checkpoint.state) << checkpoint.reason << checkpoint.source.value()
                        << checkpoint.image << checkpoint.image_id << static_cast<std::int64_t>(checkpoint.size_bytes)
@@ -272,12 +273,12 @@ void Catalog::save(const Checkpoint& checkpoint)
         insert.exec();
         write_phases(database, checkpoint.id.value(), checkpoint.phases);
         for (const auto& [name, value] : checkpoint.environment) {
-            Statement row{database, "INSERT OR REPLACE INTO environment (checkpoint, name, value) VALUES (?, ?, ?)"};
+            Statement row{database, "INSERT INTO environment (checkpoint, name, value) VALUES (?, ?, ?)"};
             Binder{row} << checkpoint.id.value() << name << value;
             row.exec();
         }
         for (const auto& [name, value] : checkpoint.statistics) {
-            Statement row{database, "INSERT OR REPLACE INTO statistic (checkpoint, name, value) VALUES (?, ?, ?)"};
+            Statement row{database, "INSERT INTO statistic (checkpoint, name, value) VALUES (?, ?, ?)"};
             Binder{row} << checkpoint.id.value() << name << value;
             row.exec();
         }
@@ -341,10 +342,7 @@ Checkpoint Catalog::get(const CheckpointId& id) const
     return require(find(id), "checkpoint", id.value(), "/v1/checkpoints");
 }
 
-Instance Catalog::get(const InstanceId& id) const
-{
-    return require(find(id), "instance", id.value(), "/v1/instances");
-}
+Instance Catalog::get(const InstanceId& id) const { return require(find(id), "instance", id.value(), "/v1/instances"); }
 
 Operation Catalog::get(const OperationId& id) const
 {
@@ -356,9 +354,8 @@ Instance Catalog::transition(const InstanceId& id, const std::vector<InstanceSta
 {
     return guarded(*database_, [&](Database& database) {
         SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
-        Instance instance =
-            require(read_one(database, read_instance, "instance", kInstanceColumns, id.value()), "instance",
-                    id.value(), "/v1/instances");
+        Instance instance = require(read_one(database, read_instance, "instance", kInstanceColumns, id.value()),
+                                    "instance", id.value(), "/v1/instances");
         bool allowed = false;
         for (const InstanceState state : from) allowed = allowed || state == instance.state;
         if (!allowed) {
@@ -401,16 +398,17 @@ std::vector<Operation> Catalog::operations(const Page& page) const
 std::vector<Operation> Catalog::unfinished_operations() const
 {
     return guarded(*database_, [](Database& database) {
-        return read_page(database, read_operation, "operation", kOperationColumns, "state IN ('queued', 'running')",
-                         {}, Page::all());
+        return read_page(database, read_operation, "operation", kOperationColumns, "state IN ('queued', 'running')", {},
+                         Page::all());
     });
 }
 
-std::optional<Checkpoint> Catalog::newest_available(const TemplateName& template_name) const
+std::optional<Checkpoint> Catalog::newest_available(const TemplateName& template_name, const std::string& digest) const
 {
-    return guarded(*database_, [&template_name](Database& database) {
+    return guarded(*database_, [&](Database& database) {
         auto rows = read_page(database, read_checkpoint, "checkpoint", kCheckpointColumns,
-                              "template = ? AND state = 'available'", {template_name.value()}, Page{.limit = 1});
+                              "template = ? AND template_digest = ? AND state = 'available'",
+                              {template_name.value(), digest}, Page{.limit = 1});
         return rows.empty() ? std::nullopt : std::optional{std::move(rows.front())};
     });
 }
@@ -432,11 +430,13 @@ void Catalog::prune_history(int keep)
     guarded(*database_, [keep](Database& database) {
         SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
         for (const char* const selection :
-             {"FROM operation WHERE state NOT IN ('queued', 'running')", "FROM instance WHERE state = 'terminated'"}) {
+             {"FROM operation WHERE state NOT IN ('queued', 'running')", "FROM instance WHERE state = 'terminated'",
+              "FROM checkpoint WHERE state = 'failed'"}) {
             const std::string old = std::string{"SELECT id "} + selection + " ORDER BY id DESC LIMIT -1 OFFSET ?";
-            const std::string table{std::string_view{selection}.substr(5, std::string_view{selection}.find(" WHERE") - 5)};
-            for (const std::string& statement :
-                 {"DELETE FROM phase WHERE owner IN (" + old + ")", "DELETE FROM " + table + " WHERE id IN (" + old + ")"}) {
+            const std::string table{
+                std::string_view{selection}.substr(5, std::string_view{selection}.find(" WHERE") - 5)};
+            for (const std::string& statement : {"DELETE FROM phase WHERE owner IN (" + old + ")",
+                                                 "DELETE FROM " + table + " WHERE id IN (" + old + ")"}) {
                 Statement remove{database, statement};
                 Binder{remove} << std::int64_t{keep};
                 remove.exec();

@@ -63,12 +63,13 @@ public:
     [[nodiscard]] std::vector<Operation> operations(const Page& page) const;
     [[nodiscard]] std::vector<Operation> unfinished_operations() const;
 
-    /// The newest available checkpoint of the template.
-    [[nodiscard]] std::optional<Checkpoint> newest_available(const TemplateName& template_name) const;
+    /// The newest available checkpoint of the template that was made when it had this digest.
+    [[nodiscard]] std::optional<Checkpoint> newest_available(const TemplateName& template_name,
+                                                             const std::string& digest) const;
 
     void erase(const CheckpointId& id);
 
-    /// Forgets finished operations and terminated instances but the newest `keep` of each.
+    /// Forgets finished operations, terminated instances and failed checkpoints but the newest `keep` of each.
     void prune_history(int keep);
 
     /// Throws if the database cannot be read: for health checks.

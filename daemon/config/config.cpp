@@ -138,11 +138,8 @@ Template read_template(const toml::table& root, const std::string& file, const T
         read_condition(*warm, "initialised", result.warm_up.initialised);
         read_condition(*warm, "ready", result.warm_up.ready);
         warm->read("tcp_quiescence", result.warm_up.tcp_quiescence);
-        warm->read("quiet_for", result.warm_up.quiet_for);
+        warm->read("quiet_for", result.warm_up.quiet_for, Duration::zero());
         warm->read("poll_interval", result.warm_up.poll_interval);
-        if (result.warm_up.poll_interval < std::chrono::milliseconds{1}) {
-            warm->report("poll_interval", "must be at least 1ms");
-        }
         warm->finish();
     }
     if (auto checkpoint = table.table("checkpoint")) {
@@ -172,7 +169,8 @@ void read_templates(const fs::path& directory, std::vector<ConfigProblem>& probl
     std::sort(files.begin(), files.end());
     for (const fs::path& file : files) {
         const TemplateName name{file.stem().string()};
-        const bool taken_for_id = name.value().starts_with(kInstancePrefix) || name.value().starts_with(kCheckpointPrefix);
+        const bool taken_for_id = name.value().starts_with(kInstancePrefix) ||
+                                  name.value().starts_with(kCheckpointPrefix);
         if (!is_valid_name(name.value()) || taken_for_id) {
             problems.push_back({.where = file.string(),
                                 .message = "the file's name is the template's: [a-z0-9][a-z0-9._-]{0,62}, and not "
@@ -190,6 +188,10 @@ void read_templates(const fs::path& directory, std::vector<ConfigProblem>& probl
 Config load_config(const fs::path& directory, std::vector<ConfigProblem>& problems)
 {
     Config config;
+    if (!fs::is_directory(directory)) {
+        problems.push_back({.where = directory.string(), .message = "is not a directory"});
+        return config;
+    }
     const fs::path file = directory / "warmd.toml";
     if (fs::exists(file)) {
         if (const auto table = parse_file(file, problems)) read_daemon(*table, file.string(), problems, config);

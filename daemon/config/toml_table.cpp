@@ -65,12 +65,14 @@ void TomlTable::read(std::string_view key, int& target, int minimum, int maximum
     target = static_cast<int>(*number);
 }
 
-void TomlTable::read(std::string_view key, Duration& target)
+void TomlTable::read(std::string_view key, Duration& target, Duration minimum)
 {
     const auto text = value<std::string>(key, "a duration in quotes, such as \"30s\"");
     if (!text) return;
     try {
-        target = parse_duration(*text);
+        const Duration value = parse_duration(*text);
+        if (value < minimum) report(key, "must be at least 1ms");
+        else target = value;
     } catch (const Error& error) {
         report(key, std::string{error.what()} + "; " + error.hint());
     }
@@ -104,8 +106,8 @@ void TomlTable::read(std::string_view key, std::optional<double>& target)
     const toml::node* const node = get(key);
     if (node == nullptr) return;
     const auto number = node->value<double>();
-    if (!number || *number <= 0) {
-        report(key, "must be a positive number");
+    if (!number || !(*number >= 0.01 && *number <= 10'000)) {  // so that NaN is refused, too
+        report(key, "must be a number from 0.01 to 10000");
         return;
     }
     target = *number;

@@ -1,12 +1,12 @@
 #pragma once
 
+#include <toml++/toml.h>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
-#include <toml++/toml.h>
 #include <vector>
 
 #include "daemon/base/clock.h"
@@ -27,10 +27,10 @@ public:
     void read(std::string_view key, bool& target);
     void read(std::string_view key, int& target, int minimum, int maximum);
     /// A duration as text: "30s".
-    void read(std::string_view key, Duration& target);
+    void read(std::string_view key, Duration& target, Duration minimum = std::chrono::milliseconds{1});
     void read(std::string_view key, std::vector<std::string>& target);
     void read(std::string_view key, std::map<std::string, std::string>& target);
-    /// A positive number, whole or not.
+    /// A number from 0.01 to 10000, whole or not.
     void read(std::string_view key, std::optional<double>& target);
     void read(std::string_view key, std::optional<std::int64_t>& target);
     /// "512M", "4G", or a number of bytes.

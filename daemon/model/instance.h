@@ -14,6 +14,9 @@ enum class InstanceState { warming, restoring, idle, leased, draining, terminate
 std::string_view to_string(InstanceState state);
 std::optional<InstanceState> instance_state_from_string(std::string_view text);
 
+/// Whether commands may run in an instance in this state, and whether it may be ended.
+bool is_usable(InstanceState state);
+
 /// How an instance came to be.
 enum class Origin { warm, restore };
 std::string_view to_string(Origin origin);

@@ -74,10 +74,9 @@ std::optional<OperationState> operation_state_from_string(std::string_view text)
     return kOperationStates.value(text);
 }
 
-bool is_final(OperationState state)
-{
-    return state != OperationState::queued && state != OperationState::running;
-}
+bool is_usable(InstanceState state) { return state == InstanceState::idle || state == InstanceState::leased; }
+
+bool is_final(OperationState state) { return state != OperationState::queued && state != OperationState::running; }
 
 std::string container_name(const InstanceId& id) { return "warmd-" + id.value(); }
 

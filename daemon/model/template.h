@@ -65,8 +65,8 @@ struct Template {
     Duration checkpoint_timeout = std::chrono::minutes{10};
     Duration restore_timeout = std::chrono::minutes{5};
     Duration exec_timeout = std::chrono::hours{1};
-    /// SHA-256 of all that makes the warmed application what it is: two templates with the same digest
-    /// produce interchangeable checkpoints.
+    /// SHA-256 of all that the template says about what the warmed application becomes. The image counts by
+    /// its name: what that name stands for is recorded with each checkpoint (Checkpoint::image_id).
     std::string digest;
 };
 

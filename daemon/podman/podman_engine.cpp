@@ -180,8 +180,8 @@ void PodmanEngine::remove(const std::string& id_or_name)
     }
 }
 
-CheckpointReport PodmanEngine::checkpoint(const ContainerId& id, const CheckpointOptions& options,
-                                          const ByteSink& sink, std::stop_token stop)
+CheckpointReport PodmanEngine::checkpoint(const ContainerId& id, const CheckpointOptions& options, const ByteSink& sink,
+                                          std::stop_token stop)
 {
     const std::string path = container_path(id.value());
     const std::string document = request("GET", path + "/json");
@@ -276,9 +276,8 @@ ContainerId PodmanEngine::restore(const ByteSource& tarball, const RestoreSpec& 
             spdlog::warn("cannot remove what a failed restore left as {}: {}", spec.name, error.what());
         }
     }};
-    const std::string path = api_prefix() +
-                             "/containers/import/restore?import=true&fileLocks=true&ignoreStaticIP=true"
-                             "&ignoreStaticMAC=true";
+    const std::string path = api_prefix() + "/containers/import/restore?import=true&fileLocks=true&ignoreStaticIP=true"
+                                            "&ignoreStaticMAC=true";
     const HttpReply reply = http_.call(
         {.method = "POST", .path = path, .upload = upload, .timeout = spec.timeout, .stop = std::move(stop)});
     if (reply.status / 100 != 2) refuse("restore " + spec.name, reply);
@@ -302,8 +301,8 @@ ExecResult PodmanEngine::exec(const ContainerId& id, const ExecRequest& command,
                               const ExecOutput& output, std::stop_token stop)
 {
     const SteadyTime began = std::chrono::steady_clock::now();
-    const std::string session =
-        "/exec/" + percent_encode(decode_id(request("POST", container_path(id.value()) + "/exec", encode_exec(command))));
+    const std::string session = "/exec/" + percent_encode(decode_id(request(
+                                               "POST", container_path(id.value()) + "/exec", encode_exec(command))));
 
     // Disconnecting would leave the command running, so whatever ends it early kills it on the host and
     // then reads on to the end of the stream.
@@ -396,20 +395,19 @@ void PodmanEngine::watch(std::string_view label, const std::function<void(const 
     const std::string filter = percent_encode(dump_json({{"type", {"container"}}}));
     std::string line;
     try {
-        const HttpReply reply = http_.stream({.path = api_prefix() + "/events?stream=true&filters=" + filter,
-                                              .timeout = kForever,
-                                              .stop = stop},
-                                             [&](std::string_view bytes) {
-                                                 for (const char c : bytes) {
-                                                     if (c != '\n') {
-                                                         line += c;
-                                                         continue;
-                                                     }
-                                                     const auto event = decode_event(line, label);
-                                                     if (event && !stop.stop_requested()) handler(*event);
-                                                     line.clear();
-                                                 }
-                                             });
+        const HttpReply reply = http_.stream(
+            {.path = api_prefix() + "/events?stream=true&filters=" + filter, .timeout = kForever, .stop = stop},
+            [&](std::string_view bytes) {
+                for (const char c : bytes) {
+                    if (c != '\n') {
+                        line += c;
+                        continue;
+                    }
+                    const auto event = decode_event(line, label);
+                    if (event && !stop.stop_requested()) handler(*event);
+                    line.clear();
+                }
+            });
         if (reply.status / 100 != 2) refuse("stream events", reply);
     } catch (const Error& error) {
         if (error.code() == ErrorCode::cancelled && stop.stop_requested()) return;

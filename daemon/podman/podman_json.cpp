@@ -1,7 +1,8 @@
 #include "daemon/podman/podman_json.h"
 
+#include <algorithm>
 #include <array>
-#include <cstring>
+#include <cmath>
 
 #include "daemon/base/error.h"
 #include "daemon/base/json.h"
@@ -86,7 +87,9 @@ std::string encode_create(const ContainerSpec& spec)
     if (spec.limits.pids) limits["pids"] = {{"limit", *spec.limits.pids}};
     if (spec.limits.cpus) {
         constexpr std::int64_t kPeriod = 100'000;  // microseconds, the kernel's default
-        limits["cpu"] = {{"period", kPeriod}, {"quota", static_cast<std::int64_t>(*spec.limits.cpus * kPeriod)}};
+        constexpr std::int64_t kSmallest = 1'000;  // of a quota; 0 would mean none at all
+        limits["cpu"] = {{"period", kPeriod},
+                         {"quota", std::max<std::int64_t>(kSmallest, std::llround(*spec.limits.cpus * kPeriod))}};
     }
     if (!limits.empty()) json["resource_limits"] = std::move(limits);
     return dump_json(json);
@@ -214,7 +217,9 @@ std::string decode_error(const std::string& body)
     const std::string message = json.is_object() ? text_or_empty(json, "message") : std::string{};
     const std::string cause = json.is_object() ? text_or_empty(json, "cause") : std::string{};
     if (message.empty() && cause.empty()) return printable(body, 500);
-    return printable(message.find(cause) != std::string::npos ? message : cause + ": " + message);
+    if (message.empty() || message.find(cause) != std::string::npos)
+        return printable(message.empty() ? cause : message);
+    return printable(cause + ": " + message);
 }
 
 std::string rename_config_dump(const std::string& config_dump, const ContainerId& id, const RestoreSpec& spec)

@@ -71,6 +71,8 @@ public:
         if (!spool_.valid()) throw system_error("make a spool file in " + spool_directory, errno);
         // Go's tar reader understands pax, and its unpacker applies SCHILY.xattr records.
         check(archive_write_set_format_pax_restricted(archive_.get()));
+        // File names are bytes: without this libarchive converts them by the locale, and a daemon's is "C".
+        check(archive_write_set_format_option(archive_.get(), "pax", "hdrcharset", "BINARY"));
         check(archive_write_set_bytes_per_block(archive_.get(), 0));
         check(archive_write_open_fd(archive_.get(), spool_.get()));
     }
@@ -82,9 +84,10 @@ public:
         if (!handle.valid() && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) return;
         struct stat status {};
         if (!handle.valid() || ::fstat(handle.get(), &status) != 0) throw system_error("read " + path, errno);
+        if (S_ISSOCK(status.st_mode)) return;  // tar has none, and nobody listens on it after a restore
 
         const std::unique_ptr<archive_entry, decltype(&archive_entry_free)> entry{archive_entry_new(),
-                                                                                &archive_entry_free};
+                                                                                  &archive_entry_free};
         archive_entry_copy_stat(entry.get(), &status);
         archive_entry_set_pathname(entry.get(), relative.c_str());
         UniqueFd content;
@@ -115,13 +118,15 @@ public:
         const std::uint64_t size = static_cast<std::uint64_t>(end) - kEndMark;
         const auto spool = std::make_shared<UniqueFd>(std::move(spool_));
         return {.entries = {.size = size,
-                            .read = [spool, at = std::uint64_t{0}, size](std::span<char> buffer) mutable {
-                                const std::size_t want = std::min<std::uint64_t>(buffer.size(), size - at);
-                                const ssize_t got = ::pread(spool->get(), buffer.data(), want, static_cast<off_t>(at));
-                                if (got < 0) throw system_error("read the spool of modified files", errno);
-                                at += static_cast<std::uint64_t>(got);
-                                return static_cast<std::size_t>(got);
-                            }},
+                            .read =
+                                [spool, at = std::uint64_t{0}, size](std::span<char> buffer) mutable {
+                                    const std::size_t want = std::min<std::uint64_t>(buffer.size(), size - at);
+                                    const ssize_t got = ::pread(spool->get(), buffer.data(), want,
+                                                                static_cast<off_t>(at));
+                                    if (got < 0) throw system_error("read the spool of modified files", errno);
+                                    at += static_cast<std::uint64_t>(got);
+                                    return static_cast<std::size_t>(got);
+                                }},
                 .count = count_};
     }
 

@@ -302,7 +302,10 @@ void TarSplice::add_missing_members()
         put_octal(block_, kGid, 0);
         put_octal(block_, kMtime, static_cast<std::uint64_t>(std::time(nullptr)));
         block_[kType] = '0';
-        block_.replace(kMagic.offset, kMagic.length, std::string_view{"ustar\0" "00", 8});
+        block_.replace(kMagic.offset, kMagic.length,
+                       std::string_view{"ustar\0"
+                                        "00",
+                                        8});
         const std::uint64_t size = prefix.size + 2 * kBlock;
         emit_header(size);
         emit_source(prefix);

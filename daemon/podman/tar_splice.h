@@ -59,9 +59,9 @@ private:
     std::map<std::string, std::uint64_t> members_;
 
     State state_ = State::header;
-    std::string block_;          // the header being collected
-    std::string buffer_;         // the content being collected
-    std::string name_;           // of the current member
+    std::string block_;            // the header being collected
+    std::string buffer_;           // the content being collected
+    std::string name_;             // of the current member
     std::uint64_t remaining_ = 0;  // of the current content or padding
     std::uint64_t padding_in_ = 0;
     std::uint64_t size_out_ = 0;  // of the current member's content as it leaves; for its padding

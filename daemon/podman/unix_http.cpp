@@ -23,8 +23,7 @@ constexpr std::size_t kMaxReply = 16U << 20U;
 class Watchdog {
 public:
     Watchdog(httplib::Client& client, Duration timeout, const std::stop_token& stop)
-        : deadline_{std::chrono::steady_clock::now() + timeout},
-          thread_{[this, &client, stop] { watch(client, stop); }}
+        : deadline_{std::chrono::steady_clock::now() + timeout}, thread_{[this, &client, stop] { watch(client, stop); }}
     {
     }
     ~Watchdog()

@@ -14,7 +14,7 @@ struct HttpCall {
     std::string path{};  // with the query, encoded
     std::string body{};
     std::string content_type = "application/json";
-    ByteSource upload{};  // instead of `body`: sent chunked as application/x-tar
+    ByteSource upload{};                          // instead of `body`: sent chunked as application/x-tar
     Duration timeout = std::chrono::seconds{30};  // for the whole call
     std::stop_token stop{};
 };

@@ -26,8 +26,8 @@ Checkpoint Checkpoints::of_template(const Template& from, OperationRun& run)
 Checkpoint Checkpoints::of_instance(const InstanceId& id, OperationRun& run)
 {
     const Template from = templates_.get(catalog_.get(id).template_name);
-    Instance source =
-        catalog_.transition(id, {InstanceState::idle}, InstanceState::draining, "it is being checkpointed");
+    Instance source = catalog_.transition(id, {InstanceState::idle}, InstanceState::draining,
+                                          "it is being checkpointed");
     run.set_instance(id);
     if (exec_.busy(id)) {
         catalog_.transition(id, {InstanceState::draining}, InstanceState::idle);
@@ -52,17 +52,11 @@ Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRu
                           .template_name = from.name,
                           .template_digest = from.digest,
                           .state = CheckpointState::pending,
-                          .reason = {},
                           .source = source.id,
                           .image = from.image,
                           .image_id = container->image_id,
-                          .size_bytes = 0,
-                          .sha256 = {},
                           .created_at = clock_.now(),
-                          .available_at = {},
-                          .phases = {},
-                          .environment = host_environment(engine_.info()),
-                          .statistics = {}};
+                          .environment = host_environment(engine_.info())};
     catalog_.save(checkpoint);
     run.set_checkpoint(checkpoint.id);
     try {
@@ -87,9 +81,9 @@ void Checkpoints::export_tarball(Checkpoint& checkpoint, const Instance& source,
     checkpoint.state = CheckpointState::dumping;
     catalog_.save(checkpoint);
     run.phase("export", [&] {
-        CheckpointReport report =
-            engine_.checkpoint(source.container, {.timeout = from.checkpoint_timeout},
-                               [&staged](std::string_view bytes) { staged.write(bytes); }, run.stop());
+        CheckpointReport report = engine_.checkpoint(
+            source.container, {.timeout = from.checkpoint_timeout},
+            [&staged](std::string_view bytes) { staged.write(bytes); }, run.stop());
         checkpoint.statistics = std::move(report.statistics);
     });
     run.phase("publish", [&] {
@@ -130,14 +124,18 @@ void Checkpoints::bring_back(Instance& source, const std::string& reason) noexce
     end_instance_quietly(catalog_, engine_, clock_, source, "its checkpoint failed: " + reason);
 }
 
+void Checkpoints::require_erasable(const Checkpoint& checkpoint)
+{
+    if (checkpoint.state != CheckpointState::pending && checkpoint.state != CheckpointState::dumping) return;
+    throw Error{ErrorCode::conflict, "checkpoint " + checkpoint.id.value() + " is being made"}.with_hint(
+        "cancel its operation instead: DELETE /v1/operations/{id}");
+}
+
 void Checkpoints::erase(const CheckpointId& id, OperationRun& run)
 {
     Checkpoint checkpoint = catalog_.get(id);
     run.set_checkpoint(id);
-    if (checkpoint.state == CheckpointState::pending || checkpoint.state == CheckpointState::dumping) {
-        throw Error{ErrorCode::conflict, "checkpoint " + id.value() + " is being made"}.with_hint(
-            "cancel its operation instead: DELETE /v1/operations/{id}");
-    }
+    require_erasable(checkpoint);
     checkpoint.state = CheckpointState::deleting;
     catalog_.save(checkpoint);
     run.phase("delete", [&] {

@@ -17,7 +17,13 @@ class Checkpoints {
 public:
     Checkpoints(Catalog& catalog, TarballStore& store, ContainerEngine& engine, Clock& clock, Warm& warm, Exec& exec,
                 const Templates& templates)
-        : catalog_{catalog}, store_{store}, engine_{engine}, clock_{clock}, warm_{warm}, exec_{exec}, templates_{templates}
+        : catalog_{catalog},
+          store_{store},
+          engine_{engine},
+          clock_{clock},
+          warm_{warm},
+          exec_{exec},
+          templates_{templates}
     {
     }
 
@@ -30,6 +36,9 @@ public:
 
     /// Deletes row and file. Throws Error{conflict} while it is being made.
     void erase(const CheckpointId& id, OperationRun& run);
+
+    /// Throws Error{conflict} while the checkpoint is being made.
+    static void require_erasable(const Checkpoint& checkpoint);
 
 private:
     Checkpoint dump(Instance& source, const Template& from, OperationRun& run);

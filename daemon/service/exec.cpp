@@ -11,7 +11,7 @@ namespace {
 
 void require_usable(const Instance& instance)
 {
-    if (instance.state == InstanceState::idle || instance.state == InstanceState::leased) return;
+    if (is_usable(instance.state)) return;
     const std::string why = instance.reason.empty() ? std::string{} : " (" + instance.reason + ")";
     throw Error{ErrorCode::conflict, "instance " + instance.id.value() + " is " +
                                          std::string{to_string(instance.state)} + why + ": no command can run in it"}
@@ -55,8 +55,8 @@ ExecResult Exec::run(const InstanceId& id, const ExecRequest& request, const Exe
         if (error.code() != ErrorCode::conflict && error.code() != ErrorCode::not_found) throw;
         const auto container = engine_.inspect(instance.container.value());
         if (container && container->status == ContainerStatus::running) throw;
-        const std::string reason =
-            container ? "its container exited with " + std::to_string(container->exit_code) : "its container is gone";
+        const std::string reason = container ? "its container exited with " + std::to_string(container->exit_code)
+                                             : "its container is gone";
         end_instance_quietly(catalog_, engine_, clock_, instance, reason);
         throw Error{ErrorCode::conflict, "instance " + id.value() + " has ended: " + reason}
             .with_hint("restore another one: POST /v1/checkpoints/{id}/restore")

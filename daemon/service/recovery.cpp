@@ -37,9 +37,7 @@ void recover_checkpoint(Catalog& catalog, TarballStore& store, Checkpoint checkp
         store.remove(checkpoint.id);
         catalog.erase(checkpoint.id);
         break;
-    case CheckpointState::available:
-        try {
-            static_cast<void>(store.open(checkpoint.id, checkpoint.size_bytes));
+    case CheckpointState::available: try { static_cast<void>(store.open(checkpoint.id, checkpoint.size_bytes));
         } catch (const Error& error) {
             spdlog::error("checkpoint_id={} quarantined: {}", checkpoint.id.value(), error.what());
             checkpoint.state = CheckpointState::quarantined;
@@ -48,8 +46,7 @@ void recover_checkpoint(Catalog& catalog, TarballStore& store, Checkpoint checkp
         }
         break;
     case CheckpointState::failed:
-    case CheckpointState::quarantined:
-        break;
+    case CheckpointState::quarantined: break;
     }
 }
 
@@ -59,7 +56,8 @@ void recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock)
 {
     store.sweep();
     recover_operations(catalog, clock);
-    for (const Checkpoint& checkpoint : catalog.checkpoints(Page::all())) recover_checkpoint(catalog, store, checkpoint);
+    for (const Checkpoint& checkpoint : catalog.checkpoints(Page::all()))
+        recover_checkpoint(catalog, store, checkpoint);
     for (const CheckpointId& id : store.list()) {
         if (!catalog.find(id)) spdlog::warn("{} has no row in the catalog; left alone", store.path_of(id).string());
     }
@@ -68,15 +66,21 @@ void recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock)
 void reconcile_instances(Catalog& catalog, ContainerEngine& engine, const Clock& clock,
                          const std::function<bool(const InstanceId&)>& in_work)
 {
-    for (Instance& instance : catalog.instances(Page::all())) {
-        if (in_work(instance.id)) continue;
-        const auto container = engine.inspect(container_name(instance.id));
+    for (const Instance& listed : catalog.instances(Page::all())) {
+        // The row is read after `in_work`, because an operation that has just ended has left it as it should
+        // be; and both are asked again after the engine, because one may have begun meanwhile.
+        if (in_work(listed.id)) continue;
+        const auto before = catalog.find(listed.id);
+        if (!before || before->state == InstanceState::terminated) continue;
+        const auto container = engine.inspect(container_name(listed.id));
         const bool runs = container && container->status == ContainerStatus::running;
-        const bool finished = instance.state == InstanceState::idle || instance.state == InstanceState::leased;
+        const bool finished = is_usable(before->state);
         if (runs && finished) continue;
+        auto instance = catalog.find(listed.id);
+        if (in_work(listed.id) || !instance || instance->state != before->state) continue;
         const std::string reason = finished ? "its container has ended" : "what made or ended it was interrupted";
-        spdlog::warn("instance_id={} terminated: {}", instance.id.value(), reason);
-        end_instance(catalog, engine, clock, instance, reason);
+        spdlog::warn("instance_id={} terminated: {}", instance->id.value(), reason);
+        end_instance(catalog, engine, clock, *instance, reason);
     }
     for (const ContainerInfo& container : engine.list(kInstanceLabel)) {
         const auto label = container.labels.find(std::string{kInstanceLabel});

@@ -38,26 +38,26 @@ void require_image(ContainerEngine& engine, const Checkpoint& checkpoint)
 
 }  // namespace
 
+void Restore::require_available(const Checkpoint& checkpoint)
+{
+    if (checkpoint.state == CheckpointState::available) return;
+    throw Error{ErrorCode::conflict, "checkpoint " + checkpoint.id.value() + " is " +
+                                         std::string{to_string(checkpoint.state)} +
+                                         (checkpoint.reason.empty() ? "" : ": " + checkpoint.reason)}
+        .with_hint("GET /v1/checkpoints lists those that are available");
+}
+
 Instance Restore::run(const CheckpointId& id, OperationRun& run)
 {
     const Checkpoint checkpoint = catalog_.get(id);
-    if (checkpoint.state != CheckpointState::available) {
-        throw Error{ErrorCode::conflict,
-                    "checkpoint " + id.value() + " is " + std::string{to_string(checkpoint.state)} +
-                        (checkpoint.reason.empty() ? "" : ": " + checkpoint.reason)}
-            .with_hint("GET /v1/checkpoints lists those that are available");
-    }
+    require_available(checkpoint);
     require_image(engine_, checkpoint);
     Instance instance{.id = InstanceId{new_id(kInstancePrefix)},
                       .template_name = checkpoint.template_name,
                       .state = InstanceState::restoring,
-                      .reason = {},
                       .origin = Origin::restore,
                       .checkpoint = id,
-                      .container = {},
-                      .created_at = clock_.now(),
-                      .terminated_at = {},
-                      .phases = {}};
+                      .created_at = clock_.now()};
     run.set_instance(instance.id);  // first: what has no operation is swept
     catalog_.save(instance);
     try {
@@ -75,13 +75,14 @@ Instance Restore::run(const CheckpointId& id, OperationRun& run)
 void Restore::import(const Checkpoint& checkpoint, Instance& instance, OperationRun& run)
 {
     const auto known = templates_.all().find(checkpoint.template_name);
-    const Duration timeout =
-        known != templates_.all().end() ? known->second.restore_timeout : Template{}.restore_timeout;
+    const Duration timeout = known != templates_.all().end() ? known->second.restore_timeout
+                                                             : Template{}.restore_timeout;
     const UniqueFd tarball = store_.open(checkpoint.id, checkpoint.size_bytes);
     run.phase("restore", [&] {
         instance.container = engine_.restore(
             read_all_of(tarball),
-            {.name = container_name(instance.id), .labels = container_labels(instance), .timeout = timeout}, run.stop());
+            {.name = container_name(instance.id), .labels = container_labels(instance), .timeout = timeout},
+            run.stop());
     });
     run.phase("verify", [&] {
         // Podman's success means that CRIU ended well. A process whose system call was interrupted by the
@@ -89,8 +90,8 @@ void Restore::import(const Checkpoint& checkpoint, Instance& instance, Operation
         const auto container = engine_.inspect(instance.container.value());
         if (container && container->status == ContainerStatus::running) return;
         throw Error{ErrorCode::not_ready, "the application ended at once after the restore"}.with_cause(
-            container ? "it exited with " + std::to_string(container->exit_code) + "; its last words: " +
-                            printable(engine_.logs(instance.container, 20))
+            container ? "it exited with " + std::to_string(container->exit_code) +
+                            "; its last words: " + printable(engine_.logs(instance.container, 20))
                       : "the container is gone");
     });
 }

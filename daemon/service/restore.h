@@ -22,6 +22,9 @@ public:
     /// not what the catalog says, Error{not_found} when its image has left local storage.
     Instance run(const CheckpointId& id, OperationRun& run);
 
+    /// Throws Error{conflict} unless the checkpoint is available.
+    static void require_available(const Checkpoint& checkpoint);
+
 private:
     void import(const Checkpoint& checkpoint, Instance& instance, OperationRun& run);
 

@@ -95,6 +95,7 @@ Operation Service::checkpoint(const InstanceId& id)
 Operation Service::restore(const CheckpointId& id)
 {
     const Checkpoint checkpoint = catalog_.get(id);
+    Restore::require_available(checkpoint);
     Operation draft;
     draft.kind = OperationKind::restore;
     draft.template_name = checkpoint.template_name;
@@ -104,10 +105,11 @@ Operation Service::restore(const CheckpointId& id)
 
 Operation Service::restore_newest(const TemplateName& name)
 {
-    const auto newest = catalog_.newest_available(templates_.get(name).name);
+    const auto newest = catalog_.newest_available(name, templates_.get(name).digest);
     if (!newest) {
-        throw Error{ErrorCode::not_found, "template \"" + name.value() + "\" has no available checkpoint"}.with_hint(
-            "make one: POST /v1/templates/" + name.value() + "/checkpoints");
+        throw Error{ErrorCode::not_found,
+                    "template \"" + name.value() + "\", as it is now, has no available checkpoint"}
+            .with_hint("make one: POST /v1/templates/" + name.value() + "/checkpoints");
     }
     return restore(newest->id);
 }
@@ -115,6 +117,10 @@ Operation Service::restore_newest(const TemplateName& name)
 Operation Service::terminate(const InstanceId& id)
 {
     const Instance instance = catalog_.get(id);
+    if (!is_usable(instance.state)) {
+        throw Error{ErrorCode::conflict, "instance " + id.value() + " is " + std::string{to_string(instance.state)}}
+            .with_hint("one that is being made ends with its operation: DELETE /v1/operations/{id}");
+    }
     Operation draft;
     draft.kind = OperationKind::terminate;
     draft.template_name = instance.template_name;
@@ -130,6 +136,7 @@ Operation Service::terminate(const InstanceId& id)
 Operation Service::delete_checkpoint(const CheckpointId& id)
 {
     const Checkpoint checkpoint = catalog_.get(id);
+    Checkpoints::require_erasable(checkpoint);
     Operation draft;
     draft.kind = OperationKind::delete_checkpoint;
     draft.template_name = checkpoint.template_name;
@@ -168,8 +175,8 @@ void Service::check_ready()
     catalog_.ping();
     const EngineInfo info = engine_.info();
     if (!info.runtime_has_criu) {
-        throw Error{ErrorCode::unavailable, "the container runtime " + info.runtime + " is built without CRIU"}.with_hint(
-            "install a crun with +CRIU in `crun --version`, or runc");
+        throw Error{ErrorCode::unavailable, "the container runtime " + info.runtime + " is built without CRIU"}
+            .with_hint("install a crun with +CRIU in `crun --version`, or runc");
     }
     if (!recovered_) throw Error{ErrorCode::unavailable, "recovery has not ended yet"};
 }

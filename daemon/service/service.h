@@ -63,7 +63,8 @@ public:
     Operation checkpoint(const TemplateName& name);
     Operation checkpoint(const InstanceId& id);
     Operation restore(const CheckpointId& id);
-    /// Of the newest available checkpoint of the template.
+    /// Of the newest available checkpoint of the template as it is now: one that was made before the template
+    /// was changed is restored only by its id.
     Operation restore_newest(const TemplateName& name);
     Operation terminate(const InstanceId& id);
     Operation delete_checkpoint(const CheckpointId& id);

@@ -30,13 +30,8 @@ Instance Warm::run(const Template& from, OperationRun& run)
     Instance instance{.id = InstanceId{new_id(kInstancePrefix)},
                       .template_name = from.name,
                       .state = InstanceState::warming,
-                      .reason = {},
                       .origin = Origin::warm,
-                      .checkpoint = {},
-                      .container = {},
-                      .created_at = clock_.now(),
-                      .terminated_at = {},
-                      .phases = {}};
+                      .created_at = clock_.now()};
     run.set_instance(instance.id);  // first: what has no operation is swept
     catalog_.save(instance);
     try {
@@ -92,8 +87,10 @@ bool Warm::holds(const Condition& condition, const ContainerId& container, Durat
     if (condition.exec.empty()) return true;
     std::string output;
     const ExecResult probe = engine_.exec(
-        container, {.command = condition.exec, .env = {}, .workdir = {}, .user = {}, .timeout = {}}, patience,
-        [&output](ExecStream, std::string_view bytes) { output += bytes.substr(0, 2000 - std::min<std::size_t>(2000, output.size())); },
+        container, {.command = condition.exec}, patience,
+        [&output](ExecStream, std::string_view bytes) {
+            output += bytes.substr(0, 2000 - std::min<std::size_t>(2000, output.size()));
+        },
         run.stop());
     if (probe.exit_status != 0) {
         last_words = condition.exec.front() + " exited with " + std::to_string(probe.exit_status) + ": " + output;
@@ -101,8 +98,8 @@ bool Warm::holds(const Condition& condition, const ContainerId& container, Durat
     return probe.exit_status == 0;
 }
 
-void Warm::wait_for(const char* phase, const Condition& condition, const WarmUp& warm_up,
-                    const ContainerId& container, bool quiescence, OperationRun& run)
+void Warm::wait_for(const char* phase, const Condition& condition, const WarmUp& warm_up, const ContainerId& container,
+                    bool quiescence, OperationRun& run)
 {
     const SteadyTime deadline = clock_.steady_now() + condition.timeout;
     SteadyTime quiet_since = clock_.steady_now();
@@ -137,8 +134,11 @@ void Warm::wait_for(const char* phase, const Condition& condition, const WarmUp&
     }
     throw Error{ErrorCode::not_ready, std::string{phase} + " did not end in time"}
         .with_cause(printable(last_words) + "; " + describe_end(container))
-        .with_hint(std::string{"raise warm."} + (phase == std::string_view{"start"} ? "started" :
-                   phase == std::string_view{"init"} ? "initialised" : "ready") + ".timeout in the template, or mend its condition");
+        .with_hint(std::string{"raise warm."} +
+                   (phase == std::string_view{"start"}  ? "started"
+                    : phase == std::string_view{"init"} ? "initialised"
+                                                        : "ready") +
+                   ".timeout in the template, or mend its condition");
 }
 
 std::string Warm::describe_end(const ContainerId& container)

@@ -14,10 +14,7 @@ namespace warmd {
 /// init and ready.
 class Warm {
 public:
-    Warm(Catalog& catalog, ContainerEngine& engine, Clock& clock)
-        : catalog_{catalog}, engine_{engine}, clock_{clock}
-    {
-    }
+    Warm(Catalog& catalog, ContainerEngine& engine, Clock& clock) : catalog_{catalog}, engine_{engine}, clock_{clock} {}
 
     /// Returns an idle instance. On failure the container is gone and the instance terminated with the
     /// reason. Throws Error: `not_found` for the image, `not_ready` with the container's last words when a

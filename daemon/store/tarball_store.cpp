@@ -29,8 +29,7 @@ void make_private_directory(const fs::path& directory)
     std::error_code error;
     fs::create_directories(directory, error);
     if (error || ::chmod(directory.c_str(), 0700) != 0) {
-        throw system_error("create " + directory.string(), error ? error.value() : errno)
-            .with_field("store.directory");
+        throw system_error("create " + directory.string(), error ? error.value() : errno).with_field("store.directory");
     }
 }
 

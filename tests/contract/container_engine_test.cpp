@@ -34,7 +34,9 @@ EngineUnderTest make_podman()
     const char* const socket = std::getenv("WARMD_TEST_PODMAN");
     const char* const image = std::getenv("WARMD_TEST_IMAGE");
     if (socket == nullptr || image == nullptr) {
-        return {.engine = nullptr, .image = {}, .missing = "needs the test host: WARMD_TEST_PODMAN and WARMD_TEST_IMAGE are not set"};
+        return {.engine = nullptr,
+                .image = {},
+                .missing = "needs the test host: WARMD_TEST_PODMAN and WARMD_TEST_IMAGE are not set"};
     }
     return {.engine = std::make_unique<podman::PodmanEngine>(podman::PodmanOptions{.socket_path = socket}),
             .image = image,
@@ -290,14 +292,14 @@ TEST_P(ContainerEngineContract, ExecOfACommandThatIsNotThereIs127)
 TEST_P(ContainerEngineContract, ExecKillsWhatOutlivesItsTimeoutEvenIfItIgnoresSignals)
 {
     const ContainerId id = start(spec());
-    const Captured captured =
-        shell(id, "trap '' TERM INT HUP; echo $$ > pid; sleep 600 & echo $! > child; while :; do wait; done", 500ms);
+    const Captured captured = shell(
+        id, "trap '' TERM INT HUP; echo $$ > pid; sleep 600 & echo $! > child; while :; do wait; done", 500ms);
     EXPECT_TRUE(captured.result.timed_out);
     EXPECT_EQ(captured.result.exit_status, kExitTimeout);
     EXPECT_LT(captured.result.elapsed, 20s);
     // Gone, or a zombie that nobody has reaped: the container's first process need not.
-    const Captured after =
-        shell(id, "for p in $(cat pid child); do grep -s '^State' /proc/$p/status | grep -v Z; done; true");
+    const Captured after = shell(
+        id, "for p in $(cat pid child); do grep -s '^State' /proc/$p/status | grep -v Z; done; true");
     EXPECT_EQ(after.out, "");
 }
 
@@ -306,8 +308,9 @@ TEST_P(ContainerEngineContract, ExecIsKilledWhenItsOutputIsRefused)
     const ContainerId id = start(spec());
     ExecRequest request;
     request.command = {"sh", "-c", "echo $$ > pid; while :; do echo more; done"};
-    EXPECT_THROW(engine().exec(id, request, 60s, [](ExecStream, std::string_view) { throw std::runtime_error{"gone"}; }, {}),
-                 std::runtime_error);
+    EXPECT_THROW(
+        engine().exec(id, request, 60s, [](ExecStream, std::string_view) { throw std::runtime_error{"gone"}; }, {}),
+        std::runtime_error);
     EXPECT_EQ(shell(id, "grep -s '^State' /proc/$(cat pid)/status | grep -v Z; true").out, "");
 }
 
@@ -318,8 +321,9 @@ TEST_P(ContainerEngineContract, ExecIsKilledWhenItIsCancelled)
     ExecRequest request;
     request.command = {"sh", "-c", "echo started; sleep 600"};
     EXPECT_EQ(code_of([&] {
-                  engine().exec(id, request, 60s, [&stop](ExecStream, std::string_view) { stop.request_stop(); },
-                                stop.get_token());
+                  engine().exec(
+                      id, request, 60s, [&stop](ExecStream, std::string_view) { stop.request_stop(); },
+                      stop.get_token());
               }),
               ErrorCode::cancelled);
 }
@@ -426,7 +430,8 @@ TEST_P(ContainerEngineContract, ACancelledRestoreLeavesNothing)
     const std::string name = new_name();
     std::stop_source stop;
     stop.request_stop();
-    EXPECT_EQ(code_of([&] { engine().restore(source(tarball), restored(name), stop.get_token()); }), ErrorCode::cancelled);
+    EXPECT_EQ(code_of([&] { engine().restore(source(tarball), restored(name), stop.get_token()); }),
+              ErrorCode::cancelled);
     EXPECT_FALSE(engine().inspect(name));
 }
 
@@ -437,16 +442,17 @@ TEST_P(ContainerEngineContract, WatchReportsWhatHappensToLabelledContainersUntil
     std::vector<std::string> actions;  // read after the watcher has ended
     const std::string name = new_name();
     std::jthread watcher{[&] {
-        engine().watch(label_,
-                       [&](const EngineEvent& event) {
-                           if (event.name != name) return;
-                           actions.push_back(event.action);
-                           if (event.action == "remove") {
-                               removed.set_value();
-                               stop.request_stop();
-                           }
-                       },
-                       stop.get_token());
+        engine().watch(
+            label_,
+            [&](const EngineEvent& event) {
+                if (event.name != name) return;
+                actions.push_back(event.action);
+                if (event.action == "remove") {
+                    removed.set_value();
+                    stop.request_stop();
+                }
+            },
+            stop.get_token());
     }};
     // Whether the stream has begun cannot be asked: containers come and go until one was seen.
     auto seen = removed.get_future();

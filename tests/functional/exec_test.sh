@@ -1,5 +1,6 @@
 #!/bin/bash
 # A command's streams, status, time limit and end.
+# shellcheck disable=SC2016  # what is in single quotes expands in the container
 # shellcheck source-path=SCRIPTDIR source=lib.bash
 . "$(dirname "$0")/lib.bash"
 use_templates counter "$sh_template"

@@ -55,6 +55,7 @@ clean_up() {
     expect_equal "$(find /var/lib/warmd/checkpoints /var/lib/warmd/tmp -type f)" "" "files are left"
 }
 
+# shellcheck disable=SC2016,SC2034  # expanded in the container; used by those who source this
 sh_template='image = "localhost/warmd/debian:13"
 command = ["bash", "-c", "i=0; mkdir -p /run/warm; touch /run/warm/initialised; while :; do i=$((i+1)); echo $i > /run/count; sleep 0.05; done"]
 [warm]

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Ready means that no TCP connection is open in the container's network namespace; listening is allowed.
+# shellcheck disable=SC2016  # what is in single quotes expands in the container
 # shellcheck source-path=SCRIPTDIR source=lib.bash
 . "$(dirname "$0")/lib.bash"
 use_templates talkative 'image = "localhost/warmd/debian:13"

@@ -80,10 +80,11 @@ ExecResult run_process(const ExecRequest& request, const std::string& directory,
     Pipe out;
     Pipe err;
     int error = 0;
-    const int pid = spawn(request.command, request.env, directory + request.workdir, out.write.get(), err.write.get(), error);
+    const int pid = spawn(request.command, request.env, directory + request.workdir, out.write.get(), err.write.get(),
+                          error);
     if (pid == 0) {
         output(ExecStream::err, request.command.front() + ": " + std::strerror(error) + "\n");
-        return {.exit_status = kExitNotFound, .timed_out = false, .elapsed = {}};
+        return {.exit_status = kExitNotFound};
     }
     out.write.reset();
     err.write.reset();
@@ -110,7 +111,9 @@ ExecResult run_process(const ExecRequest& request, const std::string& directory,
                 continue;
             }
             try {
-                if (!thrown) output(i == 0 ? ExecStream::out : ExecStream::err, {buffer.data(), static_cast<std::size_t>(count)});
+                if (!thrown)
+                    output(i == 0 ? ExecStream::out : ExecStream::err,
+                           {buffer.data(), static_cast<std::size_t>(count)});
             } catch (...) {
                 thrown = std::current_exception();
             }

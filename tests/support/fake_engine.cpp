@@ -34,12 +34,13 @@ std::string make_tarball(const std::vector<std::pair<std::string, std::string>>&
     archive* const writer = archive_write_new();
     archive_write_set_format_ustar(writer);
     archive_write_set_bytes_per_block(writer, 0);
-    archive_write_open(writer, &bytes, nullptr,
-                       [](archive*, void* target, const void* data, std::size_t size) {
-                           static_cast<std::string*>(target)->append(static_cast<const char*>(data), size);
-                           return static_cast<la_ssize_t>(size);
-                       },
-                       nullptr);
+    archive_write_open(
+        writer, &bytes, nullptr,
+        [](archive*, void* target, const void* data, std::size_t size) {
+            static_cast<std::string*>(target)->append(static_cast<const char*>(data), size);
+            return static_cast<la_ssize_t>(size);
+        },
+        nullptr);
     for (const auto& [name, content] : members) {
         archive_entry* const entry = archive_entry_new();
         archive_entry_set_pathname(entry, name.c_str());
@@ -120,6 +121,12 @@ void FakeEngine::fail_checkpoint_after(std::size_t bytes)
     checkpoint_limit_ = bytes;
 }
 
+void FakeEngine::end_next_restored()
+{
+    const std::scoped_lock lock{mutex_};
+    end_next_restored_ = true;
+}
+
 void FakeEngine::set_open_tcp_connections(std::deque<int> counts)
 {
     const std::scoped_lock lock{mutex_};
@@ -194,11 +201,13 @@ void FakeEngine::refresh(Container& container)
 
 void FakeEngine::run(Container& container)
 {
-    const std::vector<std::string> command =
-        container.spec.command.empty() ? std::vector<std::string>{"sleep", "infinity"} : container.spec.command;
+    const std::vector<std::string> command = container.spec.command.empty()
+                                                 ? std::vector<std::string>{"sleep", "infinity"}
+                                                 : container.spec.command;
     container.info.pid = start_process(command, container.spec.env, container.root, container.log);
     if (container.info.pid == 0) {
-        throw Error{ErrorCode::engine_failed, "cannot start " + command.front()}.with_cause("no such file or directory");
+        throw Error{ErrorCode::engine_failed, "cannot start " + command.front()}.with_cause(
+            "no such file or directory");
     }
     container.info.status = ContainerStatus::running;
 }
@@ -361,7 +370,8 @@ CheckpointReport FakeEngine::checkpoint(const ContainerId& id, const CheckpointO
         container.info.checkpointed = true;
         Json files = Json::object();
         for (const fs::directory_entry& entry : fs::recursive_directory_iterator{container.root}) {
-            if (entry.is_regular_file()) files[fs::relative(entry.path(), container.root).string()] = read_file(entry.path());
+            if (entry.is_regular_file())
+                files[fs::relative(entry.path(), container.root).string()] = read_file(entry.path());
         }
         tarball = make_tarball({{"config.dump", dump_json({{"image", container.spec.image},
                                                            {"image_id", container.info.image_id},
@@ -420,6 +430,11 @@ ContainerId FakeEngine::restore(const ByteSource& tarball, const RestoreSpec& sp
         std::ofstream{container.root / name, std::ios::binary} << content.get<std::string>();
     }
     run(container);
+    if (std::exchange(end_next_restored_, false)) {
+        kill(container);
+        container.info.status = ContainerStatus::exited;
+        container.info.exit_code = 7;
+    }
     emit("restore", container);
     return containers_.emplace(container.info.id.value(), std::move(container)).first->second.info.id;
 }

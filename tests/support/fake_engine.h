@@ -34,6 +34,8 @@ public:
     void hang_next(const std::string& operation);
     /// A checkpoint fails after that many bytes of its tarball.
     void fail_checkpoint_after(std::size_t bytes);
+    /// The application of the next restored container has ended by the time the restore returns.
+    void end_next_restored();
     void set_open_tcp_connections(std::deque<int> counts);
     /// Ends the container's process behind the engine's back.
     void kill_container(const std::string& name);
@@ -88,6 +90,7 @@ private:
     std::multiset<std::string> hangs_;
     std::map<std::string, int> calls_;
     std::deque<int> tcp_connections_;
+    bool end_next_restored_ = false;
     std::optional<std::size_t> checkpoint_limit_;
     std::vector<std::pair<EngineEvent, std::map<std::string, std::string>>> events_;
 };

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/temp_dir.h"
 #include "tests/unit/expect_error.h"
-#include "tests/unit/temp_dir.h"
 
 namespace warmd {
 namespace {
@@ -161,7 +161,8 @@ TEST_P(CatalogTest, KeepsEveryPartOfAnOperation)
     saved.phases = some_phases();
     saved.started_at = Time{2s};
     saved.finished_at = Time{3s};
-    saved.error = Error{ErrorCode::engine_failed, "it failed"}.with_hint("hint").with_field("field").with_cause("cause");
+    saved.error = Error{ErrorCode::engine_failed, "it failed"}.with_hint("hint").with_field("field").with_cause(
+        "cause");
     catalog.save(saved);
 
     const Operation found = catalog.get(saved.id);
@@ -243,7 +244,8 @@ TEST_P(CatalogTest, FindsNothingWhereThereIsNothing)
 
 TEST_P(CatalogTest, GettingWhatIsNotThereNamesTheWayToTheList)
 {
-    const Error missing = expect_error(ErrorCode::not_found, [this] { static_cast<void>(catalog.get(CheckpointId{"x"})); });
+    const Error missing = expect_error(ErrorCode::not_found,
+                                       [this] { static_cast<void>(catalog.get(CheckpointId{"x"})); });
     EXPECT_STREQ(missing.what(), "no checkpoint \"x\"");
     EXPECT_TRUE(contains(missing.hint(), "/v1/checkpoints"));
     expect_error(ErrorCode::not_found, [this] { static_cast<void>(catalog.get(InstanceId{"x"})); });
@@ -261,7 +263,8 @@ TEST_P(CatalogTest, MovesAnInstanceOutOfAnAllowedState)
     Instance row = instance("inst-1", InstanceState::idle);
     row.phases = some_phases();
     catalog.save(row);
-    const Instance moved = catalog.transition(row.id, {InstanceState::warming, InstanceState::idle}, InstanceState::leased);
+    const Instance moved = catalog.transition(row.id, {InstanceState::warming, InstanceState::idle},
+                                              InstanceState::leased);
     EXPECT_EQ(moved.state, InstanceState::leased);
     EXPECT_EQ(moved.phases, row.phases);
     const Instance found = catalog.get(row.id);
@@ -272,8 +275,9 @@ TEST_P(CatalogTest, MovesAnInstanceOutOfAnAllowedState)
 TEST_P(CatalogTest, ATransitionSetsTheReason)
 {
     catalog.save(instance("inst-1"));
-    EXPECT_EQ(catalog.transition(InstanceId{"inst-1"}, {InstanceState::idle}, InstanceState::draining, "asked for").reason,
-              "asked for");
+    EXPECT_EQ(
+        catalog.transition(InstanceId{"inst-1"}, {InstanceState::idle}, InstanceState::draining, "asked for").reason,
+        "asked for");
     EXPECT_EQ(catalog.get(InstanceId{"inst-1"}).reason, "asked for");
 }
 
@@ -282,9 +286,8 @@ TEST_P(CatalogTest, RefusesATransitionFromAnotherStateAndNamesIt)
     Instance row = instance("inst-1", InstanceState::draining);
     row.reason = "asked for";
     catalog.save(row);
-    const Error error = expect_error(ErrorCode::conflict, [&] {
-        catalog.transition(row.id, {InstanceState::idle}, InstanceState::leased);
-    });
+    const Error error = expect_error(ErrorCode::conflict,
+                                     [&] { catalog.transition(row.id, {InstanceState::idle}, InstanceState::leased); });
     EXPECT_TRUE(contains(error.what(), "inst-1 is draining (asked for)")) << error.what();
     EXPECT_EQ(catalog.get(row.id).state, InstanceState::draining);
     expect_error(ErrorCode::conflict, [&] { catalog.transition(row.id, {}, InstanceState::leased); });
@@ -299,9 +302,8 @@ TEST_P(CatalogTest, RefusesATransitionOfAnInstanceThatIsNotThere)
 TEST_P(CatalogTest, ARefusedTransitionLeavesTheCatalogUsable)
 {
     catalog.save(instance("inst-1", InstanceState::terminated));
-    expect_error(ErrorCode::conflict, [this] {
-        catalog.transition(InstanceId{"inst-1"}, {InstanceState::idle}, InstanceState::leased);
-    });
+    expect_error(ErrorCode::conflict,
+                 [this] { catalog.transition(InstanceId{"inst-1"}, {InstanceState::idle}, InstanceState::leased); });
     EXPECT_NO_THROW(catalog.save(instance("inst-2")));
 }
 
@@ -354,13 +356,14 @@ TEST_P(CatalogTest, UnfinishedOperationsAreTheQueuedAndTheRunning)
 
 TEST_P(CatalogTest, TheNewestAvailableCheckpointIsTheNewestOfItsTemplateThatCanBeRestored)
 {
-    EXPECT_FALSE(catalog.newest_available(TemplateName{"octave"}));
+    EXPECT_FALSE(catalog.newest_available(TemplateName{"octave"}, "digest"));
     catalog.save(checkpoint("ckpt-1"));
     catalog.save(checkpoint("ckpt-2"));
     catalog.save(checkpoint("ckpt-3", CheckpointState::quarantined));
     catalog.save(checkpoint("ckpt-4", CheckpointState::dumping));
     catalog.save(checkpoint("ckpt-5", CheckpointState::available, "maxima"));
-    const auto newest = catalog.newest_available(TemplateName{"octave"});
+    EXPECT_FALSE(catalog.newest_available(TemplateName{"octave"}, "of another version of the template"));
+    const auto newest = catalog.newest_available(TemplateName{"octave"}, "digest");
     ASSERT_TRUE(newest);
     EXPECT_EQ(newest->id, CheckpointId{"ckpt-2"});
 }
@@ -462,7 +465,9 @@ TEST_F(CatalogFileTest, PruningLeavesNoPhaseOfWhatItForgets)
 
 TEST_F(CatalogFileTest, RefusesASchemaThatIsNewerThanTheProgram)
 {
-    { const Catalog catalog{path.string()}; }
+    {
+        const Catalog catalog{path.string()};
+    }
     execute("PRAGMA user_version = 999");
     const Error error = expect_error(ErrorCode::corrupt, [this] { Catalog{path.string()}; });
     EXPECT_TRUE(contains(error.what(), "schema version 999")) << error.what();
@@ -522,7 +527,9 @@ TEST_F(CatalogFileTest, CannotBeOpenedWhereThereIsNoDirectory)
 
 TEST_F(CatalogFileTest, DoesNotFollowALinkInPlaceOfTheFile)
 {
-    { const Catalog catalog{path.string()}; }
+    {
+        const Catalog catalog{path.string()};
+    }
     std::filesystem::create_symlink(path, directory / "link.db");
     expect_error(ErrorCode::internal, [this] { Catalog{(directory / "link.db").string()}; });
 }

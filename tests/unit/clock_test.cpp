@@ -42,10 +42,7 @@ TEST(ParseTime, ReadsWhatFormatTimeWrites)
     }
 }
 
-TEST(ParseTime, ReadsTimesWithoutAFraction)
-{
-    EXPECT_EQ(parse_time("1970-01-01T00:00:01Z"), Time{1s});
-}
+TEST(ParseTime, ReadsTimesWithoutAFraction) { EXPECT_EQ(parse_time("1970-01-01T00:00:01Z"), Time{1s}); }
 
 TEST(ParseTime, RefusesWhatIsNoTimeInUtc)
 {
@@ -87,7 +84,8 @@ TEST(ParseDuration, AllowsAYearAndNoMore)
 
 TEST(ParseDuration, RefusesWhatIsNotANumberAndAUnit)
 {
-    for (const char* const text : {"", "s", "30", "-1s", "+1s", "1.5s", " 1s", "1 s", "1s ", "1d", "1S", "1us", "0x1s"}) {
+    for (const char* const text :
+         {"", "s", "30", "-1s", "+1s", "1.5s", " 1s", "1 s", "1s ", "1d", "1S", "1us", "0x1s"}) {
         SCOPED_TRACE(text);
         expect_error(ErrorCode::invalid_argument, [&] { parse_duration(text); });
     }

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/temp_dir.h"
 #include "tests/unit/expect_error.h"
-#include "tests/unit/temp_dir.h"
 
 namespace warmd {
 namespace {
@@ -265,7 +265,8 @@ tcp_quiescence = "yes"
     EXPECT_TRUE(reported("templates.d/octave.toml", 2, "command must be an array of strings")) << all_problems();
     EXPECT_TRUE(reported("templates.d/octave.toml", 3, "mounts must be an array of tables")) << all_problems();
     EXPECT_TRUE(reported("templates.d/octave.toml", 5, "env.LEVEL must be a string")) << all_problems();
-    EXPECT_TRUE(reported("templates.d/octave.toml", 7, "limits.cpus must be a positive number")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 7, "limits.cpus must be a number from 0.01 to 10000"))
+        << all_problems();
     EXPECT_TRUE(reported("templates.d/octave.toml", 8, "limits.pids must be a whole number")) << all_problems();
     EXPECT_TRUE(reported("templates.d/octave.toml", 10, "warm.tcp_quiescence must be true or false")) << all_problems();
 }
@@ -311,7 +312,8 @@ TEST_F(ConfigTest, RefusesWhatIsNoByteSize)
         add_template("octave", std::string{"image = \"x\"\n[limits]\nmemory = "} + value + "\n");
         load();
         EXPECT_TRUE(reported("templates.d/octave.toml", 3, "limits.memory must be a number of bytes"))
-            << value << "\n" << all_problems();
+            << value << "\n"
+            << all_problems();
     }
 }
 
@@ -325,8 +327,9 @@ TEST_F(ConfigTest, RefusesProcessorsThatAreNoFinitePositiveNumber)
     for (const char* const value : {"0", "-1", "0.0", "nan", "inf"}) {
         add_template("octave", std::string{"image = \"x\"\n[limits]\ncpus = "} + value + "\n");
         load();
-        EXPECT_TRUE(reported("templates.d/octave.toml", 3, "limits.cpus must be a positive number"))
-            << value << "\n" << all_problems();
+        EXPECT_TRUE(reported("templates.d/octave.toml", 3, "limits.cpus must be a number from 0.01 to 10000"))
+            << value << "\n"
+            << all_problems();
     }
 }
 
@@ -384,16 +387,26 @@ TEST_F(TemplateDigestTest, DoesNotDependOnTheDescriptionOrTheTimesAllowed)
 TEST_F(TemplateDigestTest, ChangesWithAllThatShapesTheProcess)
 {
     std::vector<std::string> digests;
-    for (const char* const text :
-         {"image = \"x\"\n", "image = \"y\"\n", "image = \"x\"\ncommand = [\"a\"]\n", "image = \"x\"\ncommand = [\"a\", \"\"]\n",
-          "image = \"x\"\nworkdir = \"/w\"\n", "image = \"x\"\nuser = \"/w\"\n", "image = \"x\"\nhostname = \"/w\"\n",
-          "image = \"x\"\nnetwork = \"bridge\"\n", "image = \"x\"\n[env]\nK = \"v\"\n", "image = \"x\"\n[env]\nK = \"w\"\n",
-          "image = \"x\"\n[[mounts]]\nsource = \"/a\"\ntarget = \"/b\"\n",
-          "image = \"x\"\n[[mounts]]\nsource = \"/a\"\ntarget = \"/b\"\nread_only = false\n",
-          "image = \"x\"\n[limits]\nmemory = 4096\n", "image = \"x\"\n[limits]\npids = 4096\n", "image = \"x\"\n[limits]\ncpus = 2\n",
-          "image = \"x\"\n[warm.started]\nfile = \"/f\"\n", "image = \"x\"\n[warm.initialised]\nfile = \"/f\"\n",
-          "image = \"x\"\n[warm.ready]\nfile = \"/f\"\n", "image = \"x\"\n[warm.ready]\nexec = [\"/f\"]\n",
-          "image = \"x\"\n[warm]\ntcp_quiescence = false\n"}) {
+    for (const char* const text : {"image = \"x\"\n",
+                                   "image = \"y\"\n",
+                                   "image = \"x\"\ncommand = [\"a\"]\n",
+                                   "image = \"x\"\ncommand = [\"a\", \"\"]\n",
+                                   "image = \"x\"\nworkdir = \"/w\"\n",
+                                   "image = \"x\"\nuser = \"/w\"\n",
+                                   "image = \"x\"\nhostname = \"/w\"\n",
+                                   "image = \"x\"\nnetwork = \"bridge\"\n",
+                                   "image = \"x\"\n[env]\nK = \"v\"\n",
+                                   "image = \"x\"\n[env]\nK = \"w\"\n",
+                                   "image = \"x\"\n[[mounts]]\nsource = \"/a\"\ntarget = \"/b\"\n",
+                                   "image = \"x\"\n[[mounts]]\nsource = \"/a\"\ntarget = \"/b\"\nread_only = false\n",
+                                   "image = \"x\"\n[limits]\nmemory = 4096\n",
+                                   "image = \"x\"\n[limits]\npids = 4096\n",
+                                   "image = \"x\"\n[limits]\ncpus = 2\n",
+                                   "image = \"x\"\n[warm.started]\nfile = \"/f\"\n",
+                                   "image = \"x\"\n[warm.initialised]\nfile = \"/f\"\n",
+                                   "image = \"x\"\n[warm.ready]\nfile = \"/f\"\n",
+                                   "image = \"x\"\n[warm.ready]\nexec = [\"/f\"]\n",
+                                   "image = \"x\"\n[warm]\ntcp_quiescence = false\n"}) {
         digests.push_back(digest(text));
     }
     std::sort(digests.begin(), digests.end());

@@ -19,8 +19,8 @@
 #include <string>
 
 #include "daemon/base/unique_fd.h"
+#include "tests/support/temp_dir.h"
 #include "tests/unit/expect_error.h"
-#include "tests/unit/temp_dir.h"
 
 namespace warmd::podman {
 namespace {

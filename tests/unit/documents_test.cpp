@@ -22,7 +22,8 @@ Json sent(const Json& json) { return parse_json(dump_json(json)); }
 
 Phases some_phases()
 {
-    return {{.name = "start", .started_at = Time{5s}, .elapsed = 1500us}, {.name = "export", .started_at = Time{6s}, .elapsed = 2h}};
+    return {{.name = "start", .started_at = Time{5s}, .elapsed = 1500us},
+            {.name = "export", .started_at = Time{6s}, .elapsed = 2h}};
 }
 
 Instance some_instance()
@@ -76,7 +77,8 @@ Operation some_operation()
     operation.created_at = Time{1s};
     operation.started_at = Time{2s};
     operation.finished_at = Time{3s};
-    operation.error = Error{ErrorCode::engine_failed, "it failed"}.with_hint("hint").with_field("field").with_cause("cause");
+    operation.error = Error{ErrorCode::engine_failed, "it failed"}.with_hint("hint").with_field("field").with_cause(
+        "cause");
     return operation;
 }
 
@@ -113,8 +115,8 @@ TEST(InstanceDocument, WritesWhatThereIsNotAsNull)
 
 TEST(InstanceDocument, EveryStateAndOriginComesBack)
 {
-    for (const auto state : {InstanceState::warming, InstanceState::restoring, InstanceState::idle, InstanceState::leased,
-                             InstanceState::draining, InstanceState::terminated}) {
+    for (const auto state : {InstanceState::warming, InstanceState::restoring, InstanceState::idle,
+                             InstanceState::leased, InstanceState::draining, InstanceState::terminated}) {
         for (const auto origin : {Origin::warm, Origin::restore}) {
             Instance out = some_instance();
             out.state = state;
@@ -165,8 +167,9 @@ TEST(CheckpointDocument, ComesBackAsItWentOut)
 
 TEST(CheckpointDocument, EveryStateComesBack)
 {
-    for (const auto state : {CheckpointState::pending, CheckpointState::dumping, CheckpointState::verifying, CheckpointState::available,
-                             CheckpointState::failed, CheckpointState::quarantined, CheckpointState::deleting}) {
+    for (const auto state :
+         {CheckpointState::pending, CheckpointState::dumping, CheckpointState::verifying, CheckpointState::available,
+          CheckpointState::failed, CheckpointState::quarantined, CheckpointState::deleting}) {
         Checkpoint out = some_checkpoint();
         out.state = state;
         EXPECT_EQ(decode_checkpoint(sent(encode(out))).state, state);
@@ -208,10 +211,10 @@ TEST(OperationDocument, ComesBackAsItWentOut)
 
 TEST(OperationDocument, EveryKindAndStateComesBack)
 {
-    for (const auto kind : {OperationKind::warm, OperationKind::checkpoint, OperationKind::restore, OperationKind::terminate,
-                            OperationKind::delete_checkpoint}) {
-        for (const auto state : {OperationState::queued, OperationState::running, OperationState::succeeded, OperationState::failed,
-                                 OperationState::cancelled}) {
+    for (const auto kind : {OperationKind::warm, OperationKind::checkpoint, OperationKind::restore,
+                            OperationKind::terminate, OperationKind::delete_checkpoint}) {
+        for (const auto state : {OperationState::queued, OperationState::running, OperationState::succeeded,
+                                 OperationState::failed, OperationState::cancelled}) {
             Operation out = some_operation();
             out.kind = kind;
             out.state = state;
@@ -278,8 +281,11 @@ TEST(List, HasACursorWhileTheLastPageIsNotReached)
 
 TEST(Problem, FollowsRfc9457)
 {
-    const Json json = encode_problem(Error{ErrorCode::not_found, "no such thing"}.with_hint("look there"), 404, "req-1");
-    EXPECT_EQ(json, Json::parse(R"({"type": "urn:warmd:problem:not_found", "title": "not found", "status": 404, "code": "not_found",
+    const Json json = encode_problem(Error{ErrorCode::not_found, "no such thing"}.with_hint("look there"), 404,
+                                     "req-1");
+    EXPECT_EQ(
+        json,
+        Json::parse(R"({"type": "urn:warmd:problem:not_found", "title": "not found", "status": 404, "code": "not_found",
                                     "detail": "no such thing", "hint": "look there", "request_id": "req-1"})"));
 }
 
@@ -312,7 +318,8 @@ TEST(Problem, IsReadFromAnythingWithoutThrowing)
 
 TEST(ExecRequestDocument, ComesBackAsItWentOut)
 {
-    const ExecRequest out{.command = {"sh", "-c", "echo \xC3\xA9"}, .env = {{"A", "1"}}, .workdir = "/w", .user = "u", .timeout = 1500ms};
+    const ExecRequest out{
+        .command = {"sh", "-c", "echo \xC3\xA9"}, .env = {{"A", "1"}}, .workdir = "/w", .user = "u", .timeout = 1500ms};
     const ExecRequest in = decode_exec_request(sent(encode(out)));
     EXPECT_EQ(in.command, out.command);
     EXPECT_EQ(in.env, out.env);
@@ -398,7 +405,8 @@ TEST(ExecFrame, CarriesTheExit)
 
 TEST(ExecFrame, CarriesAnError)
 {
-    const ExecFrame frame = decode_frame(encode_error_frame(Error{ErrorCode::conflict, "it ended"}.with_cause("cause")));
+    const ExecFrame frame = decode_frame(
+        encode_error_frame(Error{ErrorCode::conflict, "it ended"}.with_cause("cause")));
     EXPECT_EQ(frame.type, FrameType::error);
     EXPECT_EQ(frame.error.code(), ErrorCode::conflict);
     EXPECT_STREQ(frame.error.what(), "it ended");

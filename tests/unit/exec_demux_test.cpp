@@ -23,9 +23,8 @@ std::string frame(char stream, std::string_view data)
 struct Collected {
     std::string out;
     std::string err;
-    ExecDemux demux{[this](ExecStream stream, std::string_view bytes) {
-        (stream == ExecStream::out ? out : err) += bytes;
-    }};
+    ExecDemux demux{
+        [this](ExecStream stream, std::string_view bytes) { (stream == ExecStream::out ? out : err) += bytes; }};
 };
 
 TEST(ExecDemux, TellsTheStreamsApart)
@@ -100,8 +99,9 @@ TEST(ExecDemux, ReadsTheLengthAsUnsignedAndBigEndian)
 
 TEST(ExecDemux, RefusesAStreamThatIsNotMultiplexed)
 {
-    for (const std::string& stream : {std::string{"plain text, as a terminal would get"}, std::string(1, '\3') + std::string(7, '\0'),
-                                      std::string("\1\1\0\0\0\0\0\0", 8), std::string("\1\0\0\1\0\0\0\0", 8)}) {
+    for (const std::string& stream :
+         {std::string{"plain text, as a terminal would get"}, std::string(1, '\3') + std::string(7, '\0'),
+          std::string("\1\1\0\0\0\0\0\0", 8), std::string("\1\0\0\1\0\0\0\0", 8)}) {
         Collected got;
         expect_error(ErrorCode::engine_failed, [&] { got.demux.write(stream); });
         EXPECT_TRUE(got.out.empty());

@@ -82,7 +82,8 @@ TEST(RandomHex, HasTheDigitsAskedFor)
     for (const int digits : {0, 1, 16, 64}) {
         const std::string text = random_hex(digits);
         EXPECT_EQ(text.size(), static_cast<std::size_t>(digits));
-        EXPECT_TRUE(std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isxdigit(c) != 0; })) << text;
+        EXPECT_TRUE(std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isxdigit(c) != 0; }))
+            << text;
     }
     EXPECT_NE(random_hex(64), random_hex(64));
 }

@@ -27,14 +27,12 @@ Error refusal(const char* document, Read&& read)
     return expect_error(ErrorCode::invalid_argument, [&] { read(object); });
 }
 
-TEST(ParseJson, ReadsADocument)
-{
-    EXPECT_EQ(parse_json(R"({"a": [1, 2.5, "x", null, true]})").at("a").size(), 5U);
-}
+TEST(ParseJson, ReadsADocument) { EXPECT_EQ(parse_json(R"({"a": [1, 2.5, "x", null, true]})").at("a").size(), 5U); }
 
 TEST(ParseJson, RefusesMalformedText)
 {
-    for (const char* const text : {"", "{", "}", "{\"a\":}", "[1,]", "{'a': 1}", "nul", "1 2", "\"\\x\"", "\"\xFF\"", "1e999", "NaN"}) {
+    for (const char* const text :
+         {"", "{", "}", "{\"a\":}", "[1,]", "{'a': 1}", "nul", "1 2", "\"\\x\"", "\"\xFF\"", "1e999", "NaN"}) {
         SCOPED_TRACE(text);
         const Error error = expect_error(ErrorCode::invalid_argument, [&] { parse_json(text); });
         EXPECT_STREQ(error.what(), "malformed JSON");
@@ -66,10 +64,7 @@ TEST(ParseJson, RefusesAMillionLevelsWithoutOverflowingTheStack)
     expect_error(ErrorCode::invalid_argument, [] { parse_json(std::string(1'000'000, '[')); });
 }
 
-TEST(DumpJson, ReplacesBytesThatAreNotUtf8)
-{
-    EXPECT_EQ(dump_json(Json(std::string{"a\xFFz"})), "\"a\xEF\xBF\xBDz\"");
-}
+TEST(DumpJson, ReplacesBytesThatAreNotUtf8) { EXPECT_EQ(dump_json(Json(std::string{"a\xFFz"})), "\"a\xEF\xBF\xBDz\""); }
 
 TEST(JsonObject, ReadsEveryKindOfMember)
 {

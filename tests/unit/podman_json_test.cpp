@@ -41,13 +41,16 @@ std::string container_document(const std::string& state)
 {
     return R"({"Id": ")" + kContainerId + R"(", "Created": "2026-01-31T12:00:00.123456789Z", "Name": "warmd-inst-1",
   "Image": "a3f0c1d2", "ImageName": "localhost/octave:latest", "Driver": "overlay",
-  "State": )" + state + R"(,
-  "GraphDriver": {"Name": "overlay", "Data": {"LowerDir": "/l", "MergedDir": "/m", "UpperDir": "/var/lib/u/diff", "WorkDir": "/w"}},
+  "State": )" +
+           state + R"(,
+  "GraphDriver": {"Name": "overlay", "Data": {"LowerDir": "/l", "MergedDir": "/m",
+            "UpperDir": "/var/lib/u/diff", "WorkDir": "/w"}},
   "Config": {"Hostname": "calc", "Labels": {"warmd.instance": "inst-1", "warmd.template": "octave"}}})";
 }
 
 constexpr const char* kRunning =
-    R"({"OciVersion": "1.0.2-dev", "Status": "running", "Running": true, "OOMKilled": false, "Pid": 4711, "ExitCode": 0, "Checkpointed": false})";
+    R"({"OciVersion": "1.0.2-dev", "Status": "running", "Running": true, "OOMKilled": false, "Pid": 4711,
+            "ExitCode": 0, "Checkpointed": false})";
 
 Json parsed(const std::string& text) { return Json::parse(text); }
 
@@ -62,7 +65,8 @@ TEST(EncodeCreate, SaysAllThatTheSpecSays)
     spec.workdir = "/work";
     spec.user = "1000";
     spec.hostname = "calc";
-    spec.mounts = {{.source = "/a", .target = "/b", .read_only = true}, {.source = "/c", .target = "/d", .read_only = false}};
+    spec.mounts = {{.source = "/a", .target = "/b", .read_only = true},
+                   {.source = "/c", .target = "/d", .read_only = false}};
     spec.network = Network::bridge;
     spec.limits = {.memory_bytes = 1U << 30U, .cpus = 1.5, .pids = 64};
     const Json json = parsed(encode_create(spec));
@@ -102,7 +106,8 @@ TEST(EncodeCreate, LimitsEvenTheSmallestShareOfAProcessor)
 
 TEST(EncodeExec, AttachesBothStreamsWithoutATerminal)
 {
-    const Json json = parsed(encode_exec({.command = {"sh", "-c", "echo"}, .env = {{"A", "1=2"}}, .workdir = "/w", .user = "u"}));
+    const Json json = parsed(
+        encode_exec({.command = {"sh", "-c", "echo"}, .env = {{"A", "1=2"}}, .workdir = "/w", .user = "u"}));
     EXPECT_EQ(json, parsed(R"({"Cmd": ["sh", "-c", "echo"], "AttachStdout": true, "AttachStderr": true, "Tty": false,
                                "Env": ["A=1=2"], "WorkingDir": "/w", "User": "u"})"));
     const Json plain = parsed(encode_exec({.command = {"true"}}));
@@ -135,16 +140,14 @@ TEST(DecodeInfo, SeesWhetherTheRuntimeHasCriu)
 
 TEST(DecodeImage, ReadsIdAndDigest)
 {
-    const ImageInfo image = decode_image(R"({"Id": "a3f0", "Digest": "sha256:12", "RepoTags": ["localhost/octave:latest"]})");
+    const ImageInfo image = decode_image(
+        R"({"Id": "a3f0", "Digest": "sha256:12", "RepoTags": ["localhost/octave:latest"]})");
     EXPECT_EQ(image.id, "a3f0");
     EXPECT_EQ(image.digest, "sha256:12");
     EXPECT_EQ(decode_image(R"({"Id": "a3f0"})").digest, "");
 }
 
-TEST(DecodeId, ReadsTheIdOfAnAnswer)
-{
-    EXPECT_EQ(decode_id(R"({"Id": "abc", "Warnings": []})"), "abc");
-}
+TEST(DecodeId, ReadsTheIdOfAnAnswer) { EXPECT_EQ(decode_id(R"({"Id": "abc", "Warnings": []})"), "abc"); }
 
 TEST(DecodeContainer, ReadsARunningContainer)
 {
@@ -218,7 +221,8 @@ TEST(DecodeModifiedPaths, KeepsTheModifiedAndLeavesTheAddedAndTheDeleted)
 
 TEST(DecodeExecSession, ReadsStateAndPid)
 {
-    const ExecSession session = decode_exec_session(R"({"ID": "e", "ExitCode": 3, "Running": true, "Pid": 77, "CanRemove": false})");
+    const ExecSession session = decode_exec_session(
+        R"({"ID": "e", "ExitCode": 3, "Running": true, "Pid": 77, "CanRemove": false})");
     EXPECT_EQ(session.exit_code, 3);
     EXPECT_TRUE(session.running);
     EXPECT_EQ(session.pid, 77);
@@ -228,8 +232,11 @@ TEST(DecodeExecSession, ReadsStateAndPid)
 TEST(DecodeEvent, ReadsAContainersEvent)
 {
     const auto event = decode_event(
-        R"({"status": "died", "id": "abc", "Type": "container", "Action": "died", "time": 1769860800, "timeNano": 1769860800123456789,
-            "Actor": {"ID": "abc", "Attributes": {"containerExitCode": "1", "image": "i", "name": "warmd-inst-1"}}})");
+        R"({"status": "died", "id": "abc", "Type": "container", "Action": "died", "time": 1769860800,
+            "timeNano": 1769860800123456789,
+            "Actor": {"ID": "abc", "Attributes": {"containerExitCode": "1", "image": "i",
+            "name": "warmd-inst-1", "warmd.instance": "inst-1"}}})",
+        "warmd.instance");
     ASSERT_TRUE(event);
     EXPECT_EQ(event->action, "died");
     EXPECT_EQ(event->container, ContainerId{"abc"});
@@ -239,8 +246,8 @@ TEST(DecodeEvent, ReadsAContainersEvent)
 
 TEST(DecodeEvent, PassesOverTheEventsOfOthers)
 {
-    EXPECT_FALSE(decode_event(R"({"Type": "image", "Action": "pull"})"));
-    EXPECT_FALSE(decode_event("{}"));
+    EXPECT_FALSE(decode_event(R"({"Type": "image", "Action": "pull"})", "warmd.instance"));
+    EXPECT_FALSE(decode_event("{}", "warmd.instance"));
 }
 
 TEST(PodmanDocuments, GarbageIsAFailureOfTheEngineThatQuotesIt)
@@ -255,7 +262,8 @@ TEST(PodmanDocuments, GarbageIsAFailureOfTheEngineThatQuotesIt)
         [](const std::string& body) { decode_modified_paths(body); },
         [](const std::string& body) { rename_config_dump(body, ContainerId{"a"}, {}); },
     };
-    for (const char* const body : {"", "<html>", "{", "[1]", "\"text\"", "[{}]", "{\"Id\": 1, \"host\": 1, \"State\": 1}", "\xFF"}) {
+    for (const char* const body :
+         {"", "<html>", "{", "[1]", "\"text\"", "[{}]", "{\"Id\": 1, \"host\": 1, \"State\": 1}", "\xFF"}) {
         for (std::size_t i = 0; i < decoders.size(); ++i) {
             SCOPED_TRACE(body);
             SCOPED_TRACE(i);
@@ -268,11 +276,12 @@ TEST(PodmanDocuments, GarbageIsAFailureOfTheEngineThatQuotesIt)
 
 TEST(PodmanDocuments, AWrongTypeDeepInsideIsAFailureOfTheEngine)
 {
-    expect_error(ErrorCode::engine_failed, [] { decode_container(container_document(R"({"Status": "running", "Pid": "4711"})")); });
+    expect_error(ErrorCode::engine_failed,
+                 [] { decode_container(container_document(R"({"Status": "running", "Pid": "4711"})")); });
     expect_error(ErrorCode::engine_failed, [] { decode_container(container_document(R"({"Status": 5})")); });
     expect_error(ErrorCode::engine_failed, [] { decode_modified_paths(R"([{"Path": "/x", "Kind": "0"}])"); });
-    expect_error(ErrorCode::engine_failed, [] { decode_event(R"({"Type": "container"})"); });
-    expect_error(ErrorCode::engine_failed, [] { decode_event("not JSON"); });
+    expect_error(ErrorCode::engine_failed, [] { decode_event(R"({"Type": "container"})", "l"); });
+    expect_error(ErrorCode::engine_failed, [] { decode_event("not JSON", "l"); });
     Json json = parsed(container_document(kRunning));
     json["Config"]["Labels"] = {{"a", 1}};
     expect_error(ErrorCode::engine_failed, [&] { decode_container(json.dump()); });
@@ -286,9 +295,13 @@ TEST(PodmanDocuments, AnOverlongBodyIsCutInTheCause)
 
 TEST(DecodeError, ReadsPodmansWords)
 {
-    EXPECT_EQ(decode_error(R"({"cause": "no such container", "message": "no container with ID x: no such container", "response": 404})"),
-              "no container with ID x: no such container");
-    EXPECT_EQ(decode_error(R"({"cause": "CRIU failed", "message": "checkpointing", "response": 500})"), "CRIU failed: checkpointing");
+    EXPECT_EQ(
+        decode_error(
+            R"({"cause": "no such container", "message": "no container with ID x: no such container",
+            "response": 404})"),
+        "no container with ID x: no such container");
+    EXPECT_EQ(decode_error(R"({"cause": "CRIU failed", "message": "checkpointing", "response": 500})"),
+              "CRIU failed: checkpointing");
     EXPECT_EQ(decode_error(R"({"message": "only this"})"), "only this");
 }
 
@@ -313,7 +326,8 @@ TEST(DecodeError, LeavesNoControlCharactersIn)
 TEST(RenameConfigDump, PutsInIdNameAndLabelsAndKeepsTheRest)
 {
     const std::string old = R"({"spec": {"version": "1.0.2"}, "id": "old", "name": "old-name",
-        "labels": {"warmd.instance": "inst-old", "image.label": "x"}, "rootfsImageID": "a3f0", "staticDir": "/x/old"})";
+        "labels": {"warmd.instance": "inst-old", "image.label": "x"}, "rootfsImageID": "a3f0",
+            "staticDir": "/x/old"})";
     const RestoreSpec spec{.name = "warmd-inst-2", .labels = {{"warmd.instance", "inst-2"}}};
     const Json json = parsed(rename_config_dump(old, ContainerId{kContainerId}, spec));
     EXPECT_EQ(json.at("id"), kContainerId);
@@ -327,13 +341,16 @@ TEST(RenameConfigDump, PutsInIdNameAndLabelsAndKeepsTheRest)
 TEST(RenameConfigDump, GivesLabelsToAContainerThatHadNone)
 {
     const RestoreSpec spec{.name = "n", .labels = {{"warmd.instance", "inst-2"}}};
-    EXPECT_EQ(parsed(rename_config_dump(R"({"id": "old", "name": "o"})", ContainerId{"new"}, spec)).at("labels").size(), 1U);
+    EXPECT_EQ(parsed(rename_config_dump(R"({"id": "old", "name": "o"})", ContainerId{"new"},
+            spec)).at("labels").size(),
+              1U);
 }
 
 TEST(RenameConfigDump, KeepsLargeNumbersExact)
 {
-    const std::string out = rename_config_dump(R"({"id": "o", "name": "o", "shmSize": 18446744073709551615, "n": -9223372036854775808})",
-                                               ContainerId{"new"}, {.name = "n"});
+    const std::string out = rename_config_dump(
+        R"({"id": "o", "name": "o", "shmSize": 18446744073709551615, "n": -9223372036854775808})", ContainerId{"new"},
+        {.name = "n"});
     EXPECT_TRUE(contains(out, "18446744073709551615")) << out;
     EXPECT_TRUE(contains(out, "-9223372036854775808")) << out;
 }
@@ -367,12 +384,12 @@ std::string stats_dump(const std::vector<std::pair<unsigned, std::uint64_t>>& fi
 
 TEST(DumpStatistics, NamesTheFieldsOfCriusMessage)
 {
-    const auto statistics = decode_dump_statistics(
-        stats_dump({{1, 116}, {2, 74'821}, {3, 29'118}, {4, 1}, {5, 9'000'000'000}, {6, 0}, {7, 4'321}, {8, 17}, {9, 18}}));
+    const auto statistics = decode_dump_statistics(stats_dump(
+        {{1, 116}, {2, 74'821}, {3, 29'118}, {4, 1}, {5, 9'000'000'000}, {6, 0}, {7, 4'321}, {8, 17}, {9, 18}}));
     const std::map<std::string, std::int64_t> expected{
-        {"criu.freezing_time_us", 116},       {"criu.frozen_time_us", 74'821}, {"criu.memdump_time_us", 29'118},
-        {"criu.memwrite_time_us", 1},         {"criu.pages_scanned", 9'000'000'000},
-        {"criu.pages_skipped_parent", 0},     {"criu.pages_written", 4'321}};
+        {"criu.freezing_time_us", 116}, {"criu.frozen_time_us", 74'821},       {"criu.memdump_time_us", 29'118},
+        {"criu.memwrite_time_us", 1},   {"criu.pages_scanned", 9'000'000'000}, {"criu.pages_skipped_parent", 0},
+        {"criu.pages_written", 4'321}};
     EXPECT_EQ(statistics, expected);
 }
 

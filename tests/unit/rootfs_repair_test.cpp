@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "daemon/base/unique_fd.h"
+#include "tests/support/temp_dir.h"
 #include "tests/unit/expect_error.h"
 #include "tests/unit/tar_archive.h"
-#include "tests/unit/temp_dir.h"
 
 namespace warmd::podman {
 namespace {
@@ -69,7 +69,8 @@ TEST_F(RootfsRepairTest, CollectsAModifiedFileWithItsContentAndMode)
 
 TEST_F(RootfsRepairTest, KeepsFilesOfEverySizeWhole)
 {
-    for (const std::size_t size : {std::size_t{0}, std::size_t{511}, std::size_t{512}, std::size_t{513}, std::size_t{200'000}}) {
+    for (const std::size_t size :
+         {std::size_t{0}, std::size_t{511}, std::size_t{512}, std::size_t{513}, std::size_t{200'000}}) {
         write_file(layer / "file", std::string(size, 'x'));
         const auto found = members({"/file"});
         ASSERT_EQ(found.size(), 1U) << size;
@@ -277,7 +278,8 @@ TEST_F(RootfsRepairTest, RefusesALayerThatIsNotThere)
 
 TEST_F(RootfsRepairTest, RefusesASpoolDirectoryThatIsNotThere)
 {
-    expect_error(ErrorCode::internal, [this] { collect_modified({"/file"}, layer.string(), (directory / "missing").string()); });
+    expect_error(ErrorCode::internal,
+                 [this] { collect_modified({"/file"}, layer.string(), (directory / "missing").string()); });
 }
 
 TEST_F(RootfsRepairTest, LeavesNoFileBehind)

@@ -106,17 +106,14 @@ TEST_F(RouterTest, PutsTheRequestIdOnEveryAnswer)
 
 TEST_F(RouterTest, AnUnknownPathIsNotFound)
 {
-    for (const char* const path : {"/", "", "/v1", "/v1/", "/v1/thing", "/v1/things/", "/v1/things/a/b", "//v1/things", "/V1/things",
-                                   "/v1/things/a/parts/b/", "/v1/things/../things"}) {
+    for (const char* const path : {"/", "", "/v1", "/v1/", "/v1/thing", "/v1/things/", "/v1/things/a/b", "//v1/things",
+                                   "/V1/things", "/v1/things/a/parts/b/", "/v1/things/../things"}) {
         SCOPED_TRACE(path);
         expect_problem(ask("GET", path), 404, "not_found");
     }
 }
 
-TEST_F(RouterTest, APathWithoutItsSlashIsNotFound)
-{
-    expect_problem(ask("GET", "xv1/things"), 404, "not_found");
-}
+TEST_F(RouterTest, APathWithoutItsSlashIsNotFound) { expect_problem(ask("GET", "xv1/things"), 404, "not_found"); }
 
 TEST_F(RouterTest, AMethodThatTheResourceDoesNotDoIsNotAllowedAndTheAllowedAreNamed)
 {
@@ -150,7 +147,10 @@ TEST_F(RouterTest, WritesAHostilePathWithoutItsControlCharacters)
 TEST_F(RouterTest, AnErrorOfTheHandlerIsAProblemDocument)
 {
     router.get("/error", [](const Request&) -> Response {
-        throw Error{ErrorCode::conflict, "it is taken"}.with_hint("take another").with_field("name").with_cause("below");
+        throw Error{ErrorCode::conflict, "it is taken"}
+            .with_hint("take another")
+            .with_field("name")
+            .with_cause("below");
     });
     const Response response = ask("GET", "/error");
     expect_problem(response, 409, "conflict");
@@ -164,7 +164,8 @@ TEST_F(RouterTest, AnErrorOfTheHandlerIsAProblemDocument)
 TEST_F(RouterTest, AnyOtherExceptionIsAnInternalErrorThatTellsNothing)
 {
     router.get("/bug", [](const Request&) -> Response { throw std::logic_error{"s3cr3t detail"}; });
-    router.get("/parameter", [](const Request& request) { return Response::json(request.id<InstanceId>("absent").value()); });
+    router.get("/parameter",
+               [](const Request& request) { return Response::json(request.id<InstanceId>("absent").value()); });
     for (const char* const path : {"/bug", "/parameter"}) {
         const Response response = ask("GET", path);
         expect_problem(response, 500, "internal");
@@ -183,8 +184,9 @@ TEST_F(RouterTest, EvenWhatIsNoExceptionClassIsAnInternalError)
 
 TEST_F(RouterTest, ListsItsRoutesInTheirOrder)
 {
-    EXPECT_EQ(router.routes(), (std::vector<std::string>{"GET /v1/things", "GET /v1/things/special", "GET /v1/things/{id}",
-                                                         "DELETE /v1/things/{id}", "POST /v1/things/{id}/parts/{part}"}));
+    EXPECT_EQ(router.routes(),
+              (std::vector<std::string>{"GET /v1/things", "GET /v1/things/special", "GET /v1/things/{id}",
+                                        "DELETE /v1/things/{id}", "POST /v1/things/{id}/parts/{part}"}));
 }
 
 Request request_with(const std::string& body, const std::string& content_type = "application/json")
@@ -240,19 +242,30 @@ TEST(Request, ExpectsNoBodyOrAnEmptyObject)
 {
     EXPECT_NO_THROW(request_with("").expect_no_body());
     EXPECT_NO_THROW(request_with("{}").expect_no_body());
-    EXPECT_EQ(expect_error(ErrorCode::invalid_argument, [] { request_with(R"({"force": true})").expect_no_body(); }).field(), "force");
+    EXPECT_EQ(
+        expect_error(ErrorCode::invalid_argument, [] { request_with(R"({"force": true})").expect_no_body(); }).field(),
+        "force");
     expect_error(ErrorCode::invalid_argument, [] { request_with("[]").expect_no_body(); });
 }
 
 TEST(ErrorResponse, EveryCodeHasItsStatus)
 {
-    const std::vector<std::pair<ErrorCode, int>> statuses{
-        {ErrorCode::invalid_argument, 400}, {ErrorCode::not_found, 404},     {ErrorCode::method_not_allowed, 405},
-        {ErrorCode::conflict, 409},         {ErrorCode::cancelled, 409},     {ErrorCode::too_large, 413},
-        {ErrorCode::unsupported_media, 415}, {ErrorCode::internal, 500},     {ErrorCode::corrupt, 500},
-        {ErrorCode::interrupted, 500},      {ErrorCode::engine_failed, 502}, {ErrorCode::not_ready, 502},
-        {ErrorCode::busy, 503},             {ErrorCode::unavailable, 503},   {ErrorCode::timeout, 504},
-        {ErrorCode::no_space, 507}};
+    const std::vector<std::pair<ErrorCode, int>> statuses{{ErrorCode::invalid_argument, 400},
+                                                          {ErrorCode::not_found, 404},
+                                                          {ErrorCode::method_not_allowed, 405},
+                                                          {ErrorCode::conflict, 409},
+                                                          {ErrorCode::cancelled, 409},
+                                                          {ErrorCode::too_large, 413},
+                                                          {ErrorCode::unsupported_media, 415},
+                                                          {ErrorCode::internal, 500},
+                                                          {ErrorCode::corrupt, 500},
+                                                          {ErrorCode::interrupted, 500},
+                                                          {ErrorCode::engine_failed, 502},
+                                                          {ErrorCode::not_ready, 502},
+                                                          {ErrorCode::busy, 503},
+                                                          {ErrorCode::unavailable, 503},
+                                                          {ErrorCode::timeout, 504},
+                                                          {ErrorCode::no_space, 507}};
     EXPECT_EQ(statuses.size(), static_cast<std::size_t>(ErrorCode::internal) + 1);
     for (const auto& [code, status] : statuses) EXPECT_EQ(http_status(code), status) << to_string(code);
 }

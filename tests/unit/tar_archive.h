@@ -46,7 +46,7 @@ inline std::string make_tar(const std::vector<TarMember>& members, const char* f
         nullptr, nullptr));
     for (const TarMember& member : members) {
         const std::unique_ptr<archive_entry, decltype(&archive_entry_free)> entry{archive_entry_new(),
-                                                                                &archive_entry_free};
+                                                                                  &archive_entry_free};
         archive_entry_set_pathname(entry.get(), member.name.c_str());
         archive_entry_set_filetype(entry.get(), member.type);
         archive_entry_set_perm(entry.get(), member.mode);

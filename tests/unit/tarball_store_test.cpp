@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "daemon/base/text.h"
+#include "tests/support/temp_dir.h"
 #include "tests/unit/expect_error.h"
-#include "tests/unit/temp_dir.h"
 
 namespace warmd {
 namespace {

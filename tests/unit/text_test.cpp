@@ -22,8 +22,9 @@ std::string random_bytes(std::mt19937& random, std::size_t size)
 
 TEST(IsUtf8, AcceptsWellFormedText)
 {
-    for (const char* const text : {"", "plain", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\xED\x9F\xBF", "\xEE\x80\x80",
-                                   "\xF4\x8F\xBF\xBF", "\x7F", "\xC2\x80", "\xE0\xA0\x80", "\xF0\x90\x80\x80"}) {
+    for (const char* const text :
+         {"", "plain", "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\xED\x9F\xBF", "\xEE\x80\x80",
+          "\xF4\x8F\xBF\xBF", "\x7F", "\xC2\x80", "\xE0\xA0\x80", "\xF0\x90\x80\x80"}) {
         EXPECT_TRUE(is_utf8(text)) << text;
     }
     EXPECT_TRUE(is_utf8(std::string_view{"a\0b", 3}));
@@ -31,8 +32,9 @@ TEST(IsUtf8, AcceptsWellFormedText)
 
 TEST(IsUtf8, RefusesOverlongFormsSurrogatesAndTheOutOfRange)
 {
-    for (const char* const text : {"\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xF0\x80\x80\x80", "\xF0\x8F\xBF\xBF",
-                                   "\xED\xA0\x80", "\xED\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xFE"}) {
+    for (const char* const text :
+         {"\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xF0\x80\x80\x80", "\xF0\x8F\xBF\xBF",
+          "\xED\xA0\x80", "\xED\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xFE"}) {
         EXPECT_FALSE(is_utf8(text));
     }
 }
@@ -67,18 +69,15 @@ TEST(Base64, DecodesWhatItEncodes)
 
 TEST(Base64, RefusesWhatIsNotPaddedStandardBase64)
 {
-    for (const char* const text : {"Z", "Zg", "Zg=", "Zg===", "====", "=Zg=", "Z===", "Zm=v", "Zg==Zg==", "Zm9v\n", "Zm 9", "-_-_",
-                                   "Zm9vZ===", "Zm9v===="}) {
+    for (const char* const text : {"Z", "Zg", "Zg=", "Zg===", "====", "=Zg=", "Z===", "Zm=v", "Zg==Zg==", "Zm9v\n",
+                                   "Zm 9", "-_-_", "Zm9vZ===", "Zm9v===="}) {
         SCOPED_TRACE(text);
         expect_error(ErrorCode::invalid_argument, [&] { base64_decode(text); });
     }
     expect_error(ErrorCode::invalid_argument, [] { base64_decode(std::string_view{"Zm9\0", 4}); });
 }
 
-TEST(Printable, LeavesPlainTextAndUtf8Alone)
-{
-    EXPECT_EQ(printable("caf\xC3\xA9 \\ \"x\""), "caf\xC3\xA9 \\ \"x\"");
-}
+TEST(Printable, LeavesPlainTextAndUtf8Alone) { EXPECT_EQ(printable("caf\xC3\xA9 \\ \"x\""), "caf\xC3\xA9 \\ \"x\""); }
 
 TEST(Printable, EscapesWhatForgesLinesOrMovesTheCursor)
 {
@@ -130,7 +129,8 @@ TEST(PercentDecode, AcceptsLowerCaseDigitsAndLeavesPlusAlone)
 
 TEST(PercentDecode, RefusesMalformedEscapesAndNul)
 {
-    for (const char* const text : {"%", "%4", "a%4", "%4g", "%g4", "%%41", "%+1", "%-1", "% 1", "%0x41", "%00", "a%00b"}) {
+    for (const char* const text :
+         {"%", "%4", "a%4", "%4g", "%g4", "%%41", "%+1", "%-1", "% 1", "%0x41", "%00", "a%00b"}) {
         std::string decoded;
         EXPECT_FALSE(percent_decode(text, decoded)) << text;
     }

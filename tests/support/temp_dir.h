@@ -15,7 +15,8 @@ class TempDir {
 public:
     TempDir()
     {
-        std::string pattern = (std::filesystem::canonical(std::filesystem::temp_directory_path()) / "warmd-XXXXXX").string();
+        std::string pattern =
+            (std::filesystem::canonical(std::filesystem::temp_directory_path()) / "warmd-XXXXXX").string();
         if (::mkdtemp(pattern.data()) == nullptr) throw std::system_error{errno, std::generic_category(), pattern};
         path_ = pattern;
     }

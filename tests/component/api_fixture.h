@@ -1,0 +1,102 @@
+#pragma once
+
+#include <httplib.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "api/http/routes.h"
+#include "api/http/server.h"
+#include "daemon/base/json.h"
+#include "tests/support/openapi.h"
+#include "tests/support/service_fixture.h"
+
+namespace warmd::test {
+
+struct Reply {
+    int status = 0;
+    std::string content_type;
+    std::string body;
+    httplib::Headers headers;
+
+    [[nodiscard]] Json json() const { return parse_json(body); }
+    [[nodiscard]] std::string header(const std::string& name) const
+    {
+        const auto found = headers.find(name);
+        return found == headers.end() ? std::string{} : found->second;
+    }
+};
+
+/// The real server on a socket of its own. Every answer is held against api/openapi.yaml.
+class ApiFixture : public ServiceFixture {
+protected:
+    ~ApiFixture() override { stop_server(); }
+
+    void start_server()
+    {
+        server_ = std::make_unique<http::Server>(
+            http::ServerOptions{.socket_path = socket_path(), .socket_group = {}, .threads = 8},
+            http::make_router(service()));
+        thread_ = std::jthread{[this] { server_->run(); }};
+    }
+
+    void stop_server()
+    {
+        if (!server_) return;
+        service().shut_down();
+        server_->stop();
+        thread_.join();
+        server_.reset();
+    }
+
+    [[nodiscard]] std::string socket_path() const { return (directory.path() / "api.sock").string(); }
+
+    Reply call(const std::string& method, const std::string& target, const std::string& body = {},
+               const std::string& content_type = "application/json")
+    {
+        if (!server_) start_server();
+        httplib::Client client{socket_path()};
+        client.set_address_family(AF_UNIX);
+        client.set_read_timeout(std::chrono::seconds{60});
+        httplib::Request request;
+        request.method = method;
+        request.path = target;
+        request.headers = {{"Host", "test"}};
+        request.body = body;
+        if (!body.empty()) request.set_header("Content-Type", content_type);
+        const httplib::Result result = client.send(request);
+        EXPECT_TRUE(result) << method << " " << target << ": " << httplib::to_string(result.error());
+        if (!result) return {};
+        Reply reply{.status = result->status,
+                    .content_type = result->get_header_value("Content-Type"),
+                    .body = result->body,
+                    .headers = result->headers};
+        if (method != "HEAD") {
+            EXPECT_EQ(
+                api_.check(method, target.substr(0, target.find('?')), reply.status, reply.content_type, reply.body),
+                "")
+                << method << " " << target << " " << reply.status << " " << reply.body;
+        }
+        return reply;
+    }
+
+    Reply get(const std::string& target) { return call("GET", target); }
+    Reply post(const std::string& target, const std::string& body = {}) { return call("POST", target, body); }
+
+    void expect_problem(const Reply& reply, int status, const std::string& code)
+    {
+        EXPECT_EQ(reply.status, status) << reply.body;
+        EXPECT_EQ(reply.content_type, "application/problem+json");
+        EXPECT_EQ(reply.json().at("code"), code) << reply.body;
+        EXPECT_EQ(reply.json().at("status"), status);
+        EXPECT_EQ(reply.json().at("request_id"), reply.header("X-Request-Id"));
+    }
+
+private:
+    OpenApi api_;
+    std::unique_ptr<http::Server> server_;
+    std::jthread thread_;
+};
+
+}  // namespace warmd::test

@@ -1,0 +1,155 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+
+#include "daemon/catalog/catalog.h"
+#include "daemon/service/operations.h"
+#include "tests/support/manual_clock.h"
+
+namespace warmd {
+namespace {
+
+using namespace std::chrono_literals;
+
+class OperationsTest : public testing::Test {
+protected:
+    Operation submit(Operations::Work work) { return operations.submit({}, std::move(work)); }
+
+    Catalog catalog{":memory:"};
+    test::ManualClock clock;
+    Operations operations{catalog, clock, 1, 2};
+};
+
+TEST_F(OperationsTest, TheRowIsDurableBeforeTheWorkIsDone)
+{
+    std::promise<void> release;
+    const Operation submitted = submit([&](OperationRun&) { release.get_future().wait(); });
+    EXPECT_EQ(submitted.state, OperationState::queued);
+    EXPECT_TRUE(catalog.find(submitted.id));
+    release.set_value();
+    EXPECT_EQ(operations.wait(submitted.id, 10s).state, OperationState::succeeded);
+    EXPECT_EQ(catalog.get(submitted.id).state, OperationState::succeeded);
+    EXPECT_EQ(operations.active(), 0);
+}
+
+TEST_F(OperationsTest, PhasesAreTimedAlsoWhenTheyThrow)
+{
+    const Operation done = operations.wait(
+        submit([this](OperationRun& run) {
+            run.phase("first", [this] { clock.sleep_for(2s, {}); });
+            run.phase("second", [this] {
+                clock.sleep_for(3s, {});
+                throw Error{ErrorCode::no_space, "full"}.with_hint("delete something");
+            });
+        }).id,
+        10s);
+    EXPECT_EQ(done.state, OperationState::failed);
+    ASSERT_TRUE(done.error);
+    EXPECT_EQ(done.error->code(), ErrorCode::no_space);
+    EXPECT_EQ(done.error->hint(), "delete something");
+    ASSERT_EQ(done.phases.size(), 2U);
+    EXPECT_EQ(done.phases[0].elapsed, 2s);
+    EXPECT_EQ(done.phases[1].name, "second");
+    EXPECT_EQ(done.phases[1].elapsed, 3s);
+    EXPECT_TRUE(done.phase.empty());
+}
+
+TEST_F(OperationsTest, WhatIsNotAnErrorOfOursIsAnInternalOne)
+{
+    const Operation done = operations.wait(submit([](OperationRun&) { throw std::runtime_error{"surprise"}; }).id, 10s);
+    EXPECT_EQ(done.error->code(), ErrorCode::internal);
+}
+
+TEST_F(OperationsTest, TheQueueHasABound)
+{
+    std::promise<void> running;
+    std::promise<void> release;
+    auto released = release.get_future().share();
+    submit([&](OperationRun&) {
+        running.set_value();
+        released.wait();
+    });
+    running.get_future().wait();
+    submit([](OperationRun&) {});
+    submit([](OperationRun&) {});
+    try {
+        submit([](OperationRun&) {});
+        ADD_FAILURE() << "a fourth was taken";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::busy);
+    }
+    release.set_value();
+}
+
+TEST_F(OperationsTest, AQueuedOneThatIsCancelledNeverRuns)
+{
+    std::promise<void> running;
+    std::promise<void> release;
+    std::atomic<bool> ran = false;
+    submit([&](OperationRun&) {
+        running.set_value();
+        release.get_future().wait();
+    });
+    running.get_future().wait();
+    const Operation second = submit([&ran](OperationRun&) { ran = true; });
+    operations.cancel(second.id);
+    release.set_value();
+    EXPECT_EQ(operations.wait(second.id, 10s).state, OperationState::cancelled);
+    EXPECT_FALSE(ran);
+}
+
+TEST_F(OperationsTest, CancellingWhatHasEndedIsAConflict)
+{
+    const Operation done = operations.wait(submit([](OperationRun&) {}).id, 10s);
+    EXPECT_THROW(operations.cancel(done.id), Error);
+    EXPECT_THROW(operations.cancel(OperationId{"op-nobody"}), Error);
+}
+
+TEST_F(OperationsTest, ShuttingDownEndsAllAsInterruptedAndTakesNoMore)
+{
+    std::promise<void> running;
+    const Operation first = submit([&](OperationRun& run) {
+        running.set_value();
+        while (!run.stop().stop_requested()) std::this_thread::yield();
+        run.check();
+    });
+    const Operation second = submit([](OperationRun&) {});
+    running.get_future().wait();
+    operations.shut_down();
+    for (const OperationId& id : {first.id, second.id}) {
+        const Operation ended = catalog.get(id);
+        EXPECT_EQ(ended.state, OperationState::failed);
+        EXPECT_EQ(ended.error->code(), ErrorCode::interrupted);
+    }
+    EXPECT_THROW(submit([](OperationRun&) {}), Error);
+}
+
+TEST_F(OperationsTest, WaitReturnsWhenItsPatienceEnds)
+{
+    std::promise<void> release;
+    const Operation submitted = submit([&](OperationRun&) { release.get_future().wait(); });
+    EXPECT_FALSE(is_final(operations.wait(submitted.id, 1ms).state));
+    release.set_value();
+}
+
+TEST_F(OperationsTest, KnowsWhichInstancesAreWorkedOn)
+{
+    std::promise<void> named;
+    std::promise<void> release;
+    const InstanceId id{"inst-1"};
+    const Operation submitted = submit([&](OperationRun& run) {
+        run.set_instance(id);
+        named.set_value();
+        release.get_future().wait();
+    });
+    named.get_future().wait();
+    EXPECT_TRUE(operations.works_on(id));
+    EXPECT_FALSE(operations.works_on(InstanceId{"inst-2"}));
+    release.set_value();
+    EXPECT_TRUE(is_final(operations.wait(submitted.id, 10s).state));
+    EXPECT_FALSE(operations.works_on(id));
+}
+
+}  // namespace
+}  // namespace warmd
