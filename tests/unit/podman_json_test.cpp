@@ -29,7 +29,7 @@ constexpr const char* kInfo = R"({
     "kernel": "6.1.0-18-amd64",
     "ociRuntime": {
       "name": "crun", "package": "crun_1.8.1-1+deb12u1_amd64", "path": "/usr/bin/crun",
-      "version": "crun version 1.8.1\ncommit: f8a096be060b22ccd3d5f3ebe44108517fbf6c30\nrundir: /run/crun\nspec: 1.0.0\n+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF +CRIU +YAJL"
+      "version": "crun version 1.8.1\ncommit: f8a096be060b22ccd3d5f3ebe44108517fbf6c30\nspec: 1.0.0\n+SYSTEMD +SECCOMP +EBPF +CRIU +YAJL"
     }
   },
   "store": {"graphDriverName": "overlay", "graphRoot": "/var/lib/containers/storage"},
@@ -295,11 +295,10 @@ TEST(PodmanDocuments, AnOverlongBodyIsCutInTheCause)
 
 TEST(DecodeError, ReadsPodmansWords)
 {
-    EXPECT_EQ(
-        decode_error(
-            R"({"cause": "no such container", "message": "no container with ID x: no such container",
+    EXPECT_EQ(decode_error(
+                  R"({"cause": "no such container", "message": "no container with ID x: no such container",
             "response": 404})"),
-        "no container with ID x: no such container");
+              "no container with ID x: no such container");
     EXPECT_EQ(decode_error(R"({"cause": "CRIU failed", "message": "checkpointing", "response": 500})"),
               "CRIU failed: checkpointing");
     EXPECT_EQ(decode_error(R"({"message": "only this"})"), "only this");
@@ -341,8 +340,7 @@ TEST(RenameConfigDump, PutsInIdNameAndLabelsAndKeepsTheRest)
 TEST(RenameConfigDump, GivesLabelsToAContainerThatHadNone)
 {
     const RestoreSpec spec{.name = "n", .labels = {{"warmd.instance", "inst-2"}}};
-    EXPECT_EQ(parsed(rename_config_dump(R"({"id": "old", "name": "o"})", ContainerId{"new"},
-            spec)).at("labels").size(),
+    EXPECT_EQ(parsed(rename_config_dump(R"({"id": "old", "name": "o"})", ContainerId{"new"}, spec)).at("labels").size(),
               1U);
 }
 
