@@ -61,19 +61,15 @@ Operation Service::submit(Operation draft, Operations::Work work)
 Operation Service::warm(const TemplateName& name)
 {
     const Template& from = templates_.get(name);
-    Operation draft;
-    draft.kind = OperationKind::warm;
-    draft.template_name = name;
-    return submit(std::move(draft), [this, &from](OperationRun& run) { warm_.run(from, run); });
+    return submit({.kind = OperationKind::warm, .template_name = name},
+                  [this, &from](OperationRun& run) { warm_.run(from, run); });
 }
 
 Operation Service::checkpoint(const TemplateName& name)
 {
     const Template& from = templates_.get(name);
-    Operation draft;
-    draft.kind = OperationKind::checkpoint;
-    draft.template_name = name;
-    return submit(std::move(draft), [this, &from](OperationRun& run) { checkpoints_.of_template(from, run); });
+    return submit({.kind = OperationKind::checkpoint, .template_name = name},
+                  [this, &from](OperationRun& run) { checkpoints_.of_template(from, run); });
 }
 
 Operation Service::checkpoint(const InstanceId& id)
@@ -85,22 +81,16 @@ Operation Service::checkpoint(const InstanceId& id)
                     "instance " + id.value() + " is " + std::string{to_string(instance.state)} + ", not idle"}
             .with_hint("only idle instances can be checkpointed");
     }
-    Operation draft;
-    draft.kind = OperationKind::checkpoint;
-    draft.template_name = instance.template_name;
-    draft.instance = id;
-    return submit(std::move(draft), [this, id](OperationRun& run) { checkpoints_.of_instance(id, run); });
+    return submit({.kind = OperationKind::checkpoint, .template_name = instance.template_name, .instance = id},
+                  [this, id](OperationRun& run) { checkpoints_.of_instance(id, run); });
 }
 
 Operation Service::restore(const CheckpointId& id)
 {
     const Checkpoint checkpoint = catalog_.get(id);
     Restore::require_available(checkpoint);
-    Operation draft;
-    draft.kind = OperationKind::restore;
-    draft.template_name = checkpoint.template_name;
-    draft.checkpoint = id;
-    return submit(std::move(draft), [this, id](OperationRun& run) { restore_.run(id, run); });
+    return submit({.kind = OperationKind::restore, .template_name = checkpoint.template_name, .checkpoint = id},
+                  [this, id](OperationRun& run) { restore_.run(id, run); });
 }
 
 Operation Service::restore_newest(const TemplateName& name)
@@ -121,27 +111,22 @@ Operation Service::terminate(const InstanceId& id)
         throw Error{ErrorCode::conflict, "instance " + id.value() + " is " + std::string{to_string(instance.state)}}
             .with_hint("one that is being made ends with its operation: DELETE /v1/operations/{id}");
     }
-    Operation draft;
-    draft.kind = OperationKind::terminate;
-    draft.template_name = instance.template_name;
-    draft.instance = id;
-    return submit(std::move(draft), [this, id](OperationRun& run) {
-        const std::string reason = "it was terminated by request";
-        Instance ending = catalog_.transition(id, {InstanceState::idle, InstanceState::leased}, InstanceState::draining,
-                                              reason);
-        run.phase("remove", [&] { end_instance(catalog_, engine_, clock_, ending, reason); });
-    });
+    return submit({.kind = OperationKind::terminate, .template_name = instance.template_name, .instance = id},
+                  [this, id](OperationRun& run) {
+                      const std::string reason = "it was terminated by request";
+                      Instance ending = catalog_.transition(id, {InstanceState::idle, InstanceState::leased},
+                                                            InstanceState::draining, reason);
+                      run.phase("remove", [&] { end_instance(catalog_, engine_, clock_, ending, reason); });
+                  });
 }
 
 Operation Service::delete_checkpoint(const CheckpointId& id)
 {
     const Checkpoint checkpoint = catalog_.get(id);
     Checkpoints::require_erasable(checkpoint);
-    Operation draft;
-    draft.kind = OperationKind::delete_checkpoint;
-    draft.template_name = checkpoint.template_name;
-    draft.checkpoint = id;
-    return submit(std::move(draft), [this, id](OperationRun& run) { checkpoints_.erase(id, run); });
+    return submit(
+        {.kind = OperationKind::delete_checkpoint, .template_name = checkpoint.template_name, .checkpoint = id},
+        [this, id](OperationRun& run) { checkpoints_.erase(id, run); });
 }
 
 std::string Service::logs(const InstanceId& id, int lines)

@@ -29,7 +29,7 @@ constexpr const char* kInfo = R"({
     "kernel": "6.1.0-18-amd64",
     "ociRuntime": {
       "name": "crun", "package": "crun_1.8.1-1+deb12u1_amd64", "path": "/usr/bin/crun",
-      "version": "crun version 1.8.1\ncommit: f8a096be060b22ccd3d5f3ebe44108517fbf6c30\nspec: 1.0.0\n+SYSTEMD +SECCOMP +EBPF +CRIU +YAJL"
+      "version": "crun version 1.8.1\ncommit: f8a096b\nspec: 1.0.0\n+SYSTEMD +SECCOMP +EBPF +CRIU +YAJL"
     }
   },
   "store": {"graphDriverName": "overlay", "graphRoot": "/var/lib/containers/storage"},
