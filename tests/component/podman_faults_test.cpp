@@ -166,8 +166,9 @@ TEST_F(PodmanFaults, OneThatDripsForeverIsATimeoutToo)
 
 TEST_F(PodmanFaults, OneThatBreaksOffIsUnavailable)
 {
-    std::deque<std::string> answers{"", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"};
-    serve([&answers](Connection& connection, const std::string&) {
+    serve([answers = std::deque<std::string>{"", "HTTP/1.1 200",
+                                             "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"}](
+              Connection& connection, const std::string&) mutable {
         connection.send(answers.front());
         answers.pop_front();
     });
@@ -218,7 +219,7 @@ TEST_F(PodmanFaults, AnEndlessReplyIsNotKeptInMemory)
 TEST_F(PodmanFaults, ACallThatIsCancelledEndsAtOnce)
 {
     std::stop_source stop;
-    serve([&stop](Connection& connection, const std::string&) {
+    serve([stop](Connection& connection, const std::string&) mutable {
         stop.request_stop();
         connection.wait_for_hang_up();
     });

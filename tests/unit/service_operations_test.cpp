@@ -80,6 +80,7 @@ TEST_F(OperationsTest, TheQueueHasABound)
         EXPECT_EQ(error.code(), ErrorCode::busy);
     }
     release.set_value();
+    operations.shut_down();  // before what the work refers to goes
 }
 
 TEST_F(OperationsTest, AQueuedOneThatIsCancelledNeverRuns)
@@ -131,6 +132,7 @@ TEST_F(OperationsTest, WaitReturnsWhenItsPatienceEnds)
     const Operation submitted = submit([&](OperationRun&) { release.get_future().wait(); });
     EXPECT_FALSE(is_final(operations.wait(submitted.id, 1ms).state));
     release.set_value();
+    operations.shut_down();
 }
 
 TEST_F(OperationsTest, KnowsWhichInstancesAreWorkedOn)
