@@ -46,6 +46,7 @@ void copy_attributes(int fd, const std::string& path, archive_entry* entry)
 {
     std::string names(64 * 1024, '\0');
     const ssize_t size = ::flistxattr(fd, names.data(), names.size());
+    if (size < 0 && errno != ENOTSUP) throw system_error("list the extended attributes of " + path, errno);
     names.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
     for (std::size_t at = 0; at < names.size();) {
         const char* const name = names.data() + at;

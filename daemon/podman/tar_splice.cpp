@@ -171,6 +171,8 @@ void TarSplice::write(std::string_view bytes)
             break;
         case State::trailer:
             part = bytes;
+            if (part.find_first_not_of('\0') != std::string_view::npos) corrupt("something follows its end");
+            trailer_ += part.size();
             out_(part);
             break;
         }
@@ -316,7 +318,8 @@ void TarSplice::add_missing_members()
 
 void TarSplice::finish()
 {
-    if (state_ != State::trailer) corrupt("it ends too early");
+    // Two blocks of zeros end an archive; the first one brought us into this state.
+    if (state_ != State::trailer || trailer_ < kBlock) corrupt("it ends too early");
 }
 
 }  // namespace warmd::podman

@@ -18,7 +18,7 @@ struct SizedSource {
 };
 
 /// Passes a checkpoint tarball through, changing a few of its top-level members on the way, without ever
-/// holding more of it than the largest member to be rewritten. All other bytes stay as they are.
+/// holding more of it than the largest member to be rewritten. The content of all others stays as it is.
 ///
 /// Why not libarchive: it pulls its input and re-encodes every header, whereas this sits in the middle of
 /// two pushing streams and has to leave gigabytes of memory pages untouched.
@@ -64,6 +64,7 @@ private:
     std::string name_;             // of the current member
     std::uint64_t remaining_ = 0;  // of the current content or padding
     std::uint64_t padding_in_ = 0;
+    std::uint64_t trailer_ = 0;   // zeros after the first block of the end mark
     std::uint64_t size_out_ = 0;  // of the current member's content as it leaves; for its padding
     bool pass_padding_ = true;
     char extension_ = '\0';  // the current member is a pax or GNU extension that describes the next one

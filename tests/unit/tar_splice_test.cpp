@@ -322,6 +322,15 @@ TEST(TarSplice, HandsTheOldContentToTheRewrite)
     EXPECT_EQ(seen, "old");
 }
 
+TEST(TarSplice, RefusesAnArchiveThatLacksHalfOfItsEndMarkOrGoesOnAfterIt)
+{
+    const std::string tar = make_tar({{.name = "other", .content = "x"}});
+    expect_error(ErrorCode::corrupt, [&] { Change{}.apply(tar.substr(0, tar.size() - kBlock)); });
+    expect_error(ErrorCode::corrupt, [&] { Change{}.apply(tar.substr(0, tar.size() - 1)); });
+    expect_error(ErrorCode::corrupt, [&] { Change{}.apply(tar + "x"); });
+    EXPECT_EQ(Change{}.apply(tar + std::string(9 * kBlock, '\0')), tar + std::string(9 * kBlock, '\0'));
+}
+
 TEST(TarSplice, DoesNotAddAMemberToBeRewrittenThatIsNotThere)
 {
     const std::string tar = make_tar({{.name = "other", .content = "x"}});
