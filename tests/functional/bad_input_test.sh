@@ -84,6 +84,6 @@ expect_equal $? 78
 for words in 'wrong.toml:1: image must be a string' 'wrong.toml:2: colour is not a known key' 'wrong.toml:4: warm.quiet_for'; do
     expect_contains "$out" "$words"
 done
-rm /etc/warmd/templates.d/{wrong,broken,dying}.toml "$deep"
+rm "$deep"
 clean_up
 finish

@@ -29,11 +29,17 @@ exec_in() {  # INSTANCE COMMAND...
     warmctl exec "$id" -- "$@"
 }
 
+forget_templates() {
+    mkdir -p /etc/warmd/templates.d
+    rm -f /etc/warmd/templates.d/*
+    cp /usr/share/warmd/templates/octave.toml /etc/warmd/templates.d/
+}
+
 ready() { [ "$(status_of $base/readyz)" = 200 ]; }
 
-# use_templates: the given templates and no others, for the rest of the test. NAME CONTENT...
+# use_templates: Octave's, the given ones and no others, for the rest of the test. NAME CONTENT...
 use_templates() {
-    mkdir -p /etc/warmd/templates.d
+    forget_templates
     while [ $# -gt 0 ]; do printf '%s\n' "$2" > "/etc/warmd/templates.d/$1.toml"; shift 2; done
     restart_warmd
 }
@@ -54,6 +60,10 @@ clean_up() {
     expect_equal "$(podman ps -a --format '{{.Names}}' | grep ^warmd-)" "" "containers are left"
     expect_equal "$(find /var/lib/warmd/checkpoints /var/lib/warmd/tmp -type f)" "" "files are left"
 }
+
+# What a test that was broken off has left must not fail the next one.
+forget_templates
+podman rm -f -t 0 by-hand > /dev/null 2>&1
 
 # shellcheck disable=SC2016,SC2034  # expanded in the container; used by those who source this
 sh_template='image = "localhost/warmd/debian:13"

@@ -40,5 +40,5 @@ podman rm -f -t 0 by-hand > /dev/null
 
 clean_up
 podman rmi -f localhost/warmd/modified:test > /dev/null
-rm -r "$context" /etc/warmd/templates.d/modified.toml
+rm -r "$context"
 finish

@@ -45,5 +45,4 @@ expect_contains "$out" quarantined
 # Access: the group's members, and nobody else.
 expect_equal "$(stat -c '%a %U:%G' $socket)" "660 root:warmd"
 clean_up
-rm /etc/warmd/templates.d/slow.toml
 finish

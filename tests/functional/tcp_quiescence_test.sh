@@ -34,5 +34,4 @@ out=$(warmctl warm talkative 2>&1)
 expect_equal $? 1
 expect_contains "$out" "TCP connections are still open"
 clean_up
-rm /etc/warmd/templates.d/talkative.toml
 finish
