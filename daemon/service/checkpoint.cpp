@@ -68,7 +68,7 @@ Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRu
         throw;
     }
     // The checkpoint stands: what goes wrong from here on is no reason to call it failed.
-    run.phase("remove", [&] {
+    run.settle("remove", [&] {
         end_instance_quietly(catalog_, engine_, clock_, source, "it became checkpoint " + checkpoint.id.value());
     });
     return checkpoint;
@@ -138,7 +138,7 @@ void Checkpoints::erase(const CheckpointId& id, OperationRun& run)
     require_erasable(checkpoint);
     checkpoint.state = CheckpointState::deleting;
     catalog_.save(checkpoint);
-    run.phase("delete", [&] {
+    run.settle("delete", [&] {
         store_.remove(id);
         catalog_.erase(id);
     });

@@ -47,7 +47,6 @@ Phases OperationRun::phases() const
 OperationRun::PhaseTimer::PhaseTimer(OperationRun& run, const std::string& name)
     : run_{run}, phase_{.name = name, .started_at = run.shared_->clock.now()}, began_{run.shared_->clock.steady_now()}
 {
-    run_.check();
     const std::scoped_lock lock{run_.shared_->mutex};
     run_.shared_->operation.phase = name;
 }

@@ -28,9 +28,18 @@ public:
     void set_instance(const InstanceId& id);
     void set_checkpoint(const CheckpointId& id);
 
-    /// Runs `fn` as the named phase and records how long it took, also when it throws.
+    /// Runs `fn` as the named phase and records how long it took, also when it throws. Throws
+    /// Error{cancelled} instead once the operation is to stop.
     template <typename Fn>
     auto phase(const std::string& name, Fn&& fn)
+    {
+        check();
+        return settle(name, std::forward<Fn>(fn));
+    }
+
+    /// As `phase`, for what must be done to the end whether or not the operation was cancelled meanwhile.
+    template <typename Fn>
+    auto settle(const std::string& name, Fn&& fn)
     {
         const PhaseTimer timer{*this, name};
         return std::forward<Fn>(fn)();

@@ -116,7 +116,7 @@ Operation Service::terminate(const InstanceId& id)
                       const std::string reason = "it was terminated by request";
                       Instance ending = catalog_.transition(id, {InstanceState::idle, InstanceState::leased},
                                                             InstanceState::draining, reason);
-                      run.phase("remove", [&] { end_instance(catalog_, engine_, clock_, ending, reason); });
+                      run.settle("remove", [&] { end_instance(catalog_, engine_, clock_, ending, reason); });
                   });
 }
 

@@ -100,6 +100,22 @@ TEST_F(OperationsTest, AQueuedOneThatIsCancelledNeverRuns)
     EXPECT_FALSE(ran);
 }
 
+TEST_F(OperationsTest, WhatMustBeSettledIsDoneThoughItWasCancelled)
+{
+    std::promise<void> running;
+    const Operation submitted = submit([&](OperationRun& run) {
+        running.set_value();
+        while (!run.stop().stop_requested()) std::this_thread::yield();
+        run.settle("tidy", [] {});
+    });
+    running.get_future().wait();
+    operations.cancel(submitted.id);
+    const Operation done = operations.wait(submitted.id, 10s);
+    EXPECT_EQ(done.state, OperationState::succeeded);
+    ASSERT_EQ(done.phases.size(), 1U);
+    EXPECT_EQ(done.phases[0].name, "tidy");
+}
+
 TEST_F(OperationsTest, CancellingWhatHasEndedIsAConflict)
 {
     const Operation done = operations.wait(submit([](OperationRun&) {}).id, 10s);
