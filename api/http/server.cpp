@@ -180,6 +180,9 @@ struct Server::Impl {
     const Router router;
     httplib::Server http;
     std::stop_source stopping;
+    std::mutex mutex;
+    std::condition_variable ended;
+    bool running = false;  // protected by mutex
 };
 
 Server::Server(const ServerOptions& options, Router router) : impl_{std::make_unique<Impl>(std::move(router))}
@@ -229,12 +232,28 @@ Server::Server(const ServerOptions& options, Router router) : impl_{std::make_un
 
 Server::~Server() { stop(); }
 
-void Server::run() { impl_->http.listen_after_bind(); }
+void Server::run()
+{
+    {
+        const std::scoped_lock lock{impl_->mutex};
+        if (impl_->stopping.stop_requested()) return;
+        impl_->running = true;
+    }
+    impl_->http.listen_after_bind();
+    const std::scoped_lock lock{impl_->mutex};
+    impl_->running = false;
+    impl_->ended.notify_all();
+}
 
 void Server::stop()
 {
     impl_->stopping.request_stop();
-    impl_->http.stop();
+    std::unique_lock lock{impl_->mutex};
+    // Again and again: the library forgets a stop that comes before it has begun to listen.
+    while (impl_->running) {
+        impl_->http.stop();
+        impl_->ended.wait_for(lock, std::chrono::milliseconds{5});
+    }
 }
 
 }  // namespace warmd::http
