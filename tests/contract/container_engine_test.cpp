@@ -66,7 +66,7 @@ protected:
         return names_.back();
     }
 
-    ContainerSpec spec(std::vector<std::string> command = {"sh", "-c", "while :; do sleep 0.05; done"})
+    ContainerSpec spec(std::vector<std::string> command = {"sh", "-c", "while :; do sleep 1; done"})
     {
         ContainerSpec result;
         result.name = new_name();

@@ -67,7 +67,7 @@ podman rm -f -t 0 by-hand > /dev/null 2>&1
 
 # shellcheck disable=SC2016,SC2034  # expanded in the container; used by those who source this
 sh_template='image = "localhost/warmd/debian:13"
-command = ["bash", "-c", "i=0; mkdir -p /run/warm; touch /run/warm/initialised; while :; do i=$((i+1)); echo $i > /run/count; sleep 0.05; done"]
+command = ["bash", "-c", "i=0; mkdir -p /run/warm; touch /run/warm/initialised; while :; do i=$((i+1)); echo $i > /run/count; sleep 0.2; done"]
 [warm]
 quiet_for = "50ms"
 [warm.initialised]
