@@ -98,6 +98,12 @@ std::vector<Json> ApiClient::get_all(const std::string& path) const
     }
 }
 
+void ApiClient::signal(const InstanceId& id, const ExecId& exec, const std::string& name) const
+{
+    call("POST", "/v1/instances/" + id.value() + "/execs/" + exec.value() + "/signal",
+         dump_json(Json{{"signal", name}}), {});
+}
+
 void ApiClient::exec(
     const InstanceId& id, const ExecRequest& request,
     const std::function<void(const std::string& line, const contract::ExecFrame& frame)>& handler) const

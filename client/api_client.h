@@ -22,6 +22,9 @@ public:
     /// Every page of a list.
     [[nodiscard]] std::vector<Json> get_all(const std::string& path) const;
 
+    /// Sends a signal by its name ("INT") to a running command.
+    void signal(const InstanceId& id, const ExecId& exec, const std::string& name) const;
+
     /// Runs a command and hands on each frame as it arrives, except keepalives. Returns after the last.
     void exec(const InstanceId& id, const ExecRequest& request,
               const std::function<void(const std::string& line, const contract::ExecFrame& frame)>& handler) const;

@@ -18,6 +18,8 @@
 
 #include "api/http/routes.h"
 #include "api/http/server.h"
+#include "daemon/agent/agent_client.h"
+#include "daemon/agent/container_socket.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/error.h"
 #include "daemon/base/log.h"
@@ -69,11 +71,14 @@ void serve(const Config& config, const sigset_t& signals)
     podman::PodmanEngine engine{{.socket_path = config.podman_socket.string(),
                                  .call_timeout = config.podman_timeout,
                                  .spool_directory = store.scratch().string()}};
+    agent::ContainerSocket sockets{engine};
+    agent::AgentClient agent{sockets};
     std::filesystem::create_directories(config.socket.parent_path());
     // Bound before there are threads (it sets the umask), answering only once the service is there.
     Service service{catalog,
                     store,
                     engine,
+                    agent,
                     clock,
                     Templates{config.templates},
                     {.operation_workers = config.operation_workers,

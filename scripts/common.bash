@@ -48,15 +48,14 @@ make_test_host() {
     "$images" build "$cache/images"
 }
 
-# Boots it and brings the images in.
 boot_test_host() {
     "$testhost" down "$host"
     BIND="$top:/src" "$testhost" up "$host"
     on_host systemctl start podman.socket
-    "$images" load "$host" "$cache/images"
 }
 
-# Builds what is in this directory in the test host (with Debian 13's compiler and libraries) and installs it.
+# Builds what is in this directory in the test host (with Debian 13's compiler and libraries), installs it, and brings
+# the images in.
 install_warmd() {  # CMAKE-OPTION...
     if ! {
         on_host cmake -S /src -B /var/tmp/warmd-build -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
@@ -66,6 +65,7 @@ install_warmd() {  # CMAKE-OPTION...
         die "the build in the test host failed"
     fi
     on_host cmake --install /var/tmp/warmd-build > /dev/null
+    "$images" load "$host" "$cache/images"
     on_host systemd-sysusers
     on_host sh -c 'mkdir -p /etc/warmd/templates.d && cp /usr/share/warmd/templates/octave.toml /etc/warmd/templates.d/'
     on_host systemctl daemon-reload

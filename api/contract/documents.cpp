@@ -1,6 +1,8 @@
 #include "api/contract/documents.h"
 
+#include <array>
 #include <cmath>
+#include <csignal>
 #include <utility>
 
 #include "daemon/base/clock.h"
@@ -16,12 +18,6 @@ Json encode_time(const std::optional<Time>& time) { return time ? Json(format_ti
 Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
 double milliseconds(Duration duration) { return static_cast<double>(duration.count()) / 1000.0; }
-
-std::string duration_text(Duration duration)
-{
-    const auto count = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-    return std::to_string(count) + "ms";
-}
 
 Json encode_phases(const Phases& phases)
 {
@@ -100,12 +96,79 @@ Error decode_error(JsonObject& object)
         .with_cause(object.optional_text("cause").value_or(""));
 }
 
+Json encode_hooks(const std::vector<Hook>& hooks)
+{
+    Json json = Json::array();
+    for (const Hook& hook : hooks) {
+        json.push_back({{"timeout", format_duration(hook.timeout)}});
+        if (hook.code) json.back()["code"] = *hook.code;
+        else json.back()["command"] = hook.command;
+    }
+    return json;
+}
+
+/// Names and uses: neither values nor where they are kept.
+Json encode_secrets(const std::map<std::string, Secret>& secrets)
+{
+    Json json = Json::array();
+    for (const auto& [variable, secret] : secrets) {
+        Json deliver = Json::array();
+        if (secret.to_warm) deliver.push_back("warm");
+        if (secret.to_exec) deliver.push_back("exec");
+        json.push_back({{"name", variable}, {"deliver", std::move(deliver)}});
+    }
+    return json;
+}
+
 Json encode_condition(const Condition& condition)
 {
-    Json json{{"timeout", duration_text(condition.timeout)}};
+    Json json{{"timeout", format_duration(condition.timeout)}};
     if (condition.file) json["file"] = *condition.file;
     if (!condition.exec.empty()) json["exec"] = condition.exec;
     return json;
+}
+
+constexpr std::array<std::pair<std::string_view, int>, 7> kSignals{{{"INT", SIGINT},
+                                                                    {"TERM", SIGTERM},
+                                                                    {"HUP", SIGHUP},
+                                                                    {"QUIT", SIGQUIT},
+                                                                    {"KILL", SIGKILL},
+                                                                    {"USR1", SIGUSR1},
+                                                                    {"USR2", SIGUSR2}}};
+
+std::string decode_input(JsonObject& object)
+{
+    std::string input = object.optional_text("stdin").value_or("");
+    const auto encoding = object.optional_text("stdin_encoding");
+    if (!encoding) return input;
+    if (*encoding != "base64") {
+        throw Error{ErrorCode::invalid_argument, "stdin_encoding must be base64"}.with_field("stdin_encoding");
+    }
+    try {
+        return base64_decode(input);
+    } catch (Error& error) {
+        throw std::move(error).with_field("stdin");
+    }
+}
+
+/// Text where it is UTF-8, otherwise base 64 and a member beside it that says so.
+void put_bytes(Json& json, const std::string& name, const std::string& encoding, std::string_view bytes)
+{
+    if (is_utf8(bytes)) {
+        json[name] = bytes;
+    } else {
+        json[name] = base64_encode(bytes);
+        json[encoding] = "base64";
+    }
+}
+
+Json encode_result(const ExecResult& result)
+{
+    return {{"exit_status", result.exit_status},
+            {"timed_out", result.timed_out},
+            {"session_ended", result.session_ended},
+            {"path", to_string(result.path)},
+            {"elapsed_ms", milliseconds(result.elapsed)}};
 }
 
 }  // namespace
@@ -140,11 +203,15 @@ Json encode(const Template& document)
               {"initialised", encode_condition(document.warm_up.initialised)},
               {"ready", encode_condition(document.warm_up.ready)},
               {"tcp_quiescence", document.warm_up.tcp_quiescence},
-              {"quiet_for", duration_text(document.warm_up.quiet_for)},
-              {"poll_interval", duration_text(document.warm_up.poll_interval)}}},
-            {"checkpoint_timeout", duration_text(document.checkpoint_timeout)},
-            {"restore_timeout", duration_text(document.restore_timeout)},
-            {"exec_timeout", duration_text(document.exec_timeout)}};
+              {"quiet_for", format_duration(document.warm_up.quiet_for)},
+              {"poll_interval", format_duration(document.warm_up.poll_interval)}}},
+            {"hooks",
+             {{"before_checkpoint", encode_hooks(document.before_checkpoint)},
+              {"after_restore", encode_hooks(document.after_restore)}}},
+            {"secrets", encode_secrets(document.secrets)},
+            {"checkpoint_timeout", format_duration(document.checkpoint_timeout)},
+            {"restore_timeout", format_duration(document.restore_timeout)},
+            {"exec_timeout", format_duration(document.exec_timeout)}};
 }
 
 Json encode(const Instance& document)
@@ -157,6 +224,7 @@ Json encode(const Instance& document)
             {"checkpoint", or_null(document.checkpoint.value())},
             {"container", or_null(document.container.value())},
             {"container_name", container_name(document.id)},
+            {"agent_socket", or_null(document.agent_socket)},
             {"created_at", format_time(document.created_at)},
             {"terminated_at", encode_time(document.terminated_at)},
             {"phases", encode_phases(document.phases)}};
@@ -172,6 +240,7 @@ Json encode(const Checkpoint& document)
             {"source", or_null(document.source.value())},
             {"image", document.image},
             {"image_id", document.image_id},
+            {"agent_socket", or_null(document.agent_socket)},
             {"size_bytes", document.size_bytes},
             {"sha256", or_null(document.sha256)},
             {"created_at", format_time(document.created_at)},
@@ -208,6 +277,7 @@ Instance decode_instance(const Json& json)
     document.origin = decode_word(object, "origin", origin_from_string);
     document.checkpoint = decode_id<CheckpointId>(object, "checkpoint");
     document.container = decode_id<ContainerId>(object, "container");
+    document.agent_socket = object.optional_text("agent_socket").value_or("");
     document.created_at = parse_time(object.text("created_at"));
     document.terminated_at = decode_time(object, "terminated_at");
     document.phases = decode_phases(object);
@@ -226,6 +296,7 @@ Checkpoint decode_checkpoint(const Json& json)
     document.source = decode_id<InstanceId>(object, "source");
     document.image = object.text("image");
     document.image_id = object.text("image_id");
+    document.agent_socket = object.optional_text("agent_socket").value_or("");
     document.size_bytes = static_cast<std::uint64_t>(object.integer("size_bytes"));
     document.sha256 = object.optional_text("sha256").value_or("");
     document.created_at = parse_time(object.text("created_at"));
@@ -295,22 +366,59 @@ Error decode_problem(const std::string& body, int status)
 
 Json encode(const ExecRequest& request)
 {
-    Json json{{"command", request.command}};
+    Json json = Json::object();
+    if (request.code) json["code"] = *request.code;
+    else json["command"] = request.command;
+    if (!request.input.empty()) put_bytes(json, "stdin", "stdin_encoding", request.input);
     if (!request.env.empty()) json["env"] = request.env;
     if (!request.workdir.empty()) json["workdir"] = request.workdir;
     if (!request.user.empty()) json["user"] = request.user;
-    if (request.timeout) json["timeout"] = duration_text(*request.timeout);
+    if (request.timeout) json["timeout"] = format_duration(*request.timeout);
     return json;
 }
+
+int decode_signal_request(const Json& json)
+{
+    JsonObject object{json};
+    const std::string name = object.text("signal");
+    object.finish();
+    for (const auto& [known, number] : kSignals) {
+        if (known == name) return number;
+    }
+    throw Error{ErrorCode::invalid_argument, "signal is not one that a command can be sent"}
+        .with_field("signal")
+        .with_hint("INT, TERM, HUP, QUIT, KILL, USR1 or USR2");
+}
+
+Json encode(const ExecResult& result, std::string_view out, std::string_view err, bool truncated)
+{
+    Json json = encode_result(result);
+    put_bytes(json, "stdout", "stdout_encoding", out);
+    put_bytes(json, "stderr", "stderr_encoding", err);
+    json["truncated"] = truncated;
+    return json;
+}
+
+std::string encode_start_frame(const ExecId& exec) { return dump_json({{"type", "start"}, {"exec", exec.value()}}); }
 
 ExecRequest decode_exec_request(const Json& json)
 {
     JsonObject object{json};
     ExecRequest request;
     request.command = object.texts("command");
-    if (request.command.empty()) {
-        throw Error{ErrorCode::invalid_argument, "command is missing or empty"}.with_field("command").with_hint(
-            R"(send {"command": ["program", "argument"]})");
+    request.code = object.optional_text("code");
+    if (request.command.empty() == !request.code) {
+        throw Error{ErrorCode::invalid_argument, "command or code is needed, and not both"}
+            .with_field("command")
+            .with_hint(R"(send {"command": ["program", "argument"]}, or {"code": "text"} for the warm session)");
+    }
+    if (request.code && request.code->find('\0') != std::string::npos) {
+        throw Error{ErrorCode::invalid_argument, "code has a NUL in it"}.with_field("code");
+    }
+    request.input = decode_input(object);
+    if (!request.input.empty() && request.code) {
+        throw Error{ErrorCode::invalid_argument, "stdin goes with command: a session has no standard input"}.with_field(
+            "stdin");
     }
     request.env = object.text_map("env");
     for (const auto& [name, value] : request.env) {
@@ -346,21 +454,15 @@ ExecRequest decode_exec_request(const Json& json)
 std::string encode_output_frame(ExecStream stream, std::string_view data)
 {
     Json json{{"type", stream == ExecStream::out ? "stdout" : "stderr"}};
-    if (is_utf8(data)) {
-        json["data"] = data;
-    } else {
-        json["data"] = base64_encode(data);
-        json["encoding"] = "base64";
-    }
+    put_bytes(json, "data", "encoding", data);
     return dump_json(json);
 }
 
 std::string encode_exit_frame(const ExecResult& result)
 {
-    return dump_json({{"type", "exit"},
-                      {"exit_status", result.exit_status},
-                      {"timed_out", result.timed_out},
-                      {"elapsed_ms", milliseconds(result.elapsed)}});
+    Json json = encode_result(result);
+    json["type"] = "exit";
+    return dump_json(json);
 }
 
 std::string encode_error_frame(const Error& error)
@@ -380,10 +482,15 @@ ExecFrame decode_frame(std::string_view line)
         frame.type = type == "stdout" ? FrameType::out : FrameType::err;
         frame.data = object.text("data");
         if (object.optional_text("encoding") == "base64") frame.data = base64_decode(frame.data);
+    } else if (type == "start") {
+        frame.type = FrameType::start;
+        frame.exec = ExecId{object.text("exec")};
     } else if (type == "exit") {
         frame.type = FrameType::exit;
         frame.result = {.exit_status = static_cast<int>(object.integer("exit_status")),
                         .timed_out = object.optional_boolean("timed_out").value_or(false),
+                        .session_ended = object.optional_boolean("session_ended").value_or(false),
+                        .path = decode_word(object, "path", exec_path_from_string),
                         .elapsed = decode_milliseconds(object, "elapsed_ms")};
     } else if (type == "error") {
         frame.type = FrameType::error;

@@ -49,16 +49,24 @@ Json encode(const ExecRequest& request);
 /// Strict. The timeout is text: "30s".
 ExecRequest decode_exec_request(const Json& json);
 
+/// {"signal": "INT"}: the number. Strict.
+int decode_signal_request(const Json& json);
+
+/// A command's whole outcome as one document. `truncated`: there was more output than fits.
+Json encode(const ExecResult& result, std::string_view out, std::string_view err, bool truncated);
+
 /// One line of an exec's answer, without the line feed.
-enum class FrameType { out, err, exit, error, keepalive };
+enum class FrameType { start, out, err, exit, error, keepalive };
 struct ExecFrame {
     FrameType type = FrameType::keepalive;
+    ExecId exec;                                                 // of start
     std::string data;                                            // of out and err
     ExecResult result;                                           // of exit
     Error error{ErrorCode::internal, "no error in this frame"};  // of error
 };
 
 /// `data` travels as text where it is UTF-8, otherwise as base 64 with "encoding": "base64".
+std::string encode_start_frame(const ExecId& exec);
 std::string encode_output_frame(ExecStream stream, std::string_view data);
 std::string encode_exit_frame(const ExecResult& result);
 std::string encode_error_frame(const Error& error);

@@ -18,6 +18,7 @@ struct Request {
     std::map<std::string, std::string> query;
     std::map<std::string, std::string> params;  // the {names} of the route's pattern
     std::string content_type;
+    std::string accept;
     std::string body;
     std::string request_id;
     std::stop_token stop;  // the server is stopping: streams end

@@ -64,12 +64,19 @@ void add_instance_routes(Router& router, Service& service)
         ExecRequest command = contract::decode_exec_request(request.json());
         // Asked here as well, so that a refusal is a status and not a frame in a stream that began with 200.
         service.exec().admit(id);
+        if (request.accept == "application/json") return answer_exec(service.exec(), id, command, request.stop);
         Response response;
         response.content_type = "application/x-ndjson";
         response.stream = [&service, id, command = std::move(command), stop = request.stop](const StreamWriter& write) {
             stream_exec(service.exec(), id, command, write, stop);
         };
         return response;
+    });
+    router.post("/v1/instances/{id}/execs/{exec}/signal", [&service](const Request& request) {
+        request.allow_query({});
+        const int number = contract::decode_signal_request(request.json());
+        service.exec().signal(request.id<InstanceId>("id"), request.id<ExecId>("exec"), number);
+        return Response::json(Json{{"signal", number}});
     });
 }
 

@@ -131,6 +131,7 @@ struct Server::Impl {
         request.path = in.path;
         for (const auto& [name, value] : in.params) request.query.insert_or_assign(name, value);
         request.content_type = in.get_header_value("Content-Type");
+        request.accept = in.get_header_value("Accept");
         request.request_id = new_id("req-");
         request.stop = stopping.get_token();
         return request;

@@ -13,6 +13,11 @@
 
 namespace warmd {
 
+namespace {
+constexpr std::array<std::pair<std::string_view, long>, 4> kUnits{
+    {{"ms", 1'000L}, {"s", 1'000'000L}, {"m", 60'000'000L}, {"h", 3'600'000'000L}}};
+}
+
 Time SystemClock::now() const { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
 
 SteadyTime SystemClock::steady_now() const { return std::chrono::steady_clock::now(); }
@@ -61,8 +66,6 @@ Time parse_time(std::string_view text)
 
 Duration parse_duration(std::string_view text)
 {
-    constexpr std::array<std::pair<std::string_view, long>, 4> kUnits{
-        {{"ms", 1'000L}, {"s", 1'000'000L}, {"m", 60'000'000L}, {"h", 3'600'000'000L}}};
     long count = -1;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
     const std::string_view unit{end, static_cast<std::size_t>(text.data() + text.size() - end)};
@@ -74,6 +77,15 @@ Duration parse_duration(std::string_view text)
     }
     throw Error{ErrorCode::invalid_argument, "not a duration: \"" + std::string{text} + "\""}.with_hint(
         "write a whole number and a unit: 250ms, 30s, 5m, 2h (at most a year)");
+}
+
+std::string format_duration(Duration duration)
+{
+    auto unit = kUnits.front();
+    for (const auto& candidate : kUnits) {
+        if (duration.count() != 0 && duration.count() % candidate.second == 0) unit = candidate;
+    }
+    return std::to_string(duration.count() / unit.second) + std::string{unit.first};
 }
 
 }  // namespace warmd

@@ -38,5 +38,7 @@ Time parse_time(std::string_view text);
 
 /// "250ms", "30s", "5m", "2h". Throws Error{invalid_argument} for anything else and for more than a year.
 Duration parse_duration(std::string_view text);
+/// The reverse, in the largest unit that says it exactly. Fractions of a millisecond are dropped.
+std::string format_duration(Duration duration);
 
 }  // namespace warmd

@@ -31,12 +31,13 @@ using InstanceId = Id<struct InstanceIdTag>;
 using OperationId = Id<struct OperationIdTag>;
 /// Podman's id of a container: 64 hexadecimal digits.
 using ContainerId = Id<struct ContainerIdTag>;
-/// Podman's id of an exec session: 64 hexadecimal digits.
+/// One running command; known only while it runs.
 using ExecId = Id<struct ExecIdTag>;
 
 constexpr std::string_view kInstancePrefix = "inst-";
 constexpr std::string_view kCheckpointPrefix = "ckpt-";
 constexpr std::string_view kOperationPrefix = "op-";
+constexpr std::string_view kExecPrefix = "exec-";
 
 /// `prefix` and sixteen characters of which the first nine grow with time, so that ids sort by age. Unique
 /// by 35 random bits within a millisecond. Thread-safe.

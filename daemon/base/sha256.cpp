@@ -46,4 +46,11 @@ std::string Sha256::hex_digest()
     return text;
 }
 
+std::string sha256_hex(std::string_view bytes)
+{
+    Sha256 hash;
+    hash.update(bytes);
+    return hash.hex_digest();
+}
+
 }  // namespace warmd

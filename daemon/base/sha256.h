@@ -23,4 +23,7 @@ private:
     std::unique_ptr<Context> context_;
 };
 
+/// SHA-256 of `bytes` as 64 hexadecimal digits.
+std::string sha256_hex(std::string_view bytes);
+
 }  // namespace warmd

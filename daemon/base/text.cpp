@@ -6,7 +6,6 @@
 #include <cstdio>
 
 #include "daemon/base/error.h"
-#include "daemon/base/sha256.h"
 
 namespace warmd {
 
@@ -141,13 +140,6 @@ bool percent_decode(std::string_view text, std::string& decoded)
         at += 2;
     }
     return true;
-}
-
-std::string sha256_hex(std::string_view bytes)
-{
-    Sha256 hash;
-    hash.update(bytes);
-    return hash.hex_digest();
 }
 
 }  // namespace warmd

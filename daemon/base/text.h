@@ -21,7 +21,4 @@ std::string percent_encode(std::string_view text);
 /// The reverse; nothing for a malformed escape or an encoded NUL.
 bool percent_decode(std::string_view text, std::string& decoded);
 
-/// SHA-256 as 64 hexadecimal digits.
-std::string sha256_hex(std::string_view bytes);
-
 }  // namespace warmd

@@ -111,7 +111,7 @@ Phases read_phases(Database& database, const std::string& owner)
 
 constexpr const char* kCheckpointColumns =
     "id, template, template_digest, state, reason, source, image, image_id, size_bytes, sha256, created_at, "
-    "available_at";
+    "available_at, agent_socket";
 
 Checkpoint read_checkpoint(Database& database, Statement& row)
 {
@@ -128,6 +128,7 @@ Checkpoint read_checkpoint(Database& database, Statement& row)
     checkpoint.sha256 = row.getColumn(9).getString();
     checkpoint.created_at = time_from(row.getColumn(10));
     checkpoint.available_at = optional_time_from(row.getColumn(11));
+    checkpoint.agent_socket = row.getColumn(12).getString();
     checkpoint.phases = read_phases(database, checkpoint.id.value());
     Statement environment{database, "SELECT name, value FROM environment WHERE checkpoint = ?"};
     Binder{environment} << checkpoint.id.value();
@@ -143,7 +144,7 @@ Checkpoint read_checkpoint(Database& database, Statement& row)
 }
 
 constexpr const char* kInstanceColumns =
-    "id, template, state, reason, origin, checkpoint, container, created_at, terminated_at";
+    "id, template, state, reason, origin, checkpoint, container, created_at, terminated_at, agent_socket";
 
 Instance read_instance(Database& database, Statement& row)
 {
@@ -157,6 +158,7 @@ Instance read_instance(Database& database, Statement& row)
     instance.container = ContainerId{row.getColumn(6).getString()};
     instance.created_at = time_from(row.getColumn(7));
     instance.terminated_at = optional_time_from(row.getColumn(8));
+    instance.agent_socket = row.getColumn(9).getString();
     instance.phases = read_phases(database, instance.id.value());
     return instance;
 }
@@ -164,10 +166,11 @@ Instance read_instance(Database& database, Statement& row)
 void write_instance(Database& database, const Instance& instance)
 {
     Statement insert{database, std::string{"INSERT OR REPLACE INTO instance ("} + kInstanceColumns +
-                                   ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"};
+                                   ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
     Binder{insert} << instance.id.value() << instance.template_name.value() << to_string(instance.state)
                    << instance.reason << to_string(instance.origin) << instance.checkpoint.value()
-                   << instance.container.value() << instance.created_at << instance.terminated_at;
+                   << instance.container.value() << instance.created_at << instance.terminated_at
+                   << instance.agent_socket;
     insert.exec();
     write_phases(database, instance.id.value(), instance.phases);
 }
@@ -265,11 +268,12 @@ void Catalog::save(const Checkpoint& checkpoint)
         Binder{old} << checkpoint.id.value();
         old.exec();
         Statement insert{database, std::string{"INSERT INTO checkpoint ("} + kCheckpointColumns +
-                                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
+                                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
         Binder{insert} << checkpoint.id.value() << checkpoint.template_name.value() << checkpoint.template_digest
                        << to_string(checkpoint.state) << checkpoint.reason << checkpoint.source.value()
                        << checkpoint.image << checkpoint.image_id << static_cast<std::int64_t>(checkpoint.size_bytes)
-                       << checkpoint.sha256 << checkpoint.created_at << checkpoint.available_at;
+                       << checkpoint.sha256 << checkpoint.created_at << checkpoint.available_at
+                       << checkpoint.agent_socket;
         insert.exec();
         write_phases(database, checkpoint.id.value(), checkpoint.phases);
         for (const auto& [name, value] : checkpoint.environment) {

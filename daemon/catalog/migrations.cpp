@@ -13,7 +13,12 @@ namespace warmd::detail {
 namespace {
 
 // Step n brings version n to version n + 1. Steps that have been released are never changed: append.
-constexpr std::array kSteps{kSchemaSql};
+constexpr std::array kSteps{
+    kSchemaSql,
+    // Where the agent of an instance, and of those restored from a checkpoint, listens; '' where there is none.
+    "ALTER TABLE instance ADD COLUMN agent_socket TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE checkpoint ADD COLUMN agent_socket TEXT NOT NULL DEFAULT '';",
+};
 
 }  // namespace
 

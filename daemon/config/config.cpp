@@ -6,6 +6,7 @@
 #include <system_error>
 #include <utility>
 
+#include "daemon/base/sha256.h"
 #include "daemon/base/text.h"
 #include "daemon/config/toml_table.h"
 
@@ -67,6 +68,67 @@ void read_condition(TomlTable& warm, std::string_view key, Condition& condition)
     table->finish();
 }
 
+std::vector<Hook> read_hooks(TomlTable& hooks, std::string_view moment)
+{
+    std::vector<Hook> result;
+    for (TomlTable& entry : hooks.tables(moment)) {
+        Hook hook;
+        entry.read("command", hook.command);
+        entry.read("code", hook.code);
+        entry.read("timeout", hook.timeout);
+        if (hook.command.empty() == !hook.code) entry.report("command", "or code is needed, and not both");
+        entry.finish();
+        result.push_back(std::move(hook));
+    }
+    return result;
+}
+
+Secret read_secret(TomlTable& table)
+{
+    Secret secret;
+    std::optional<std::string> credential;
+    std::optional<std::string> file;
+    std::optional<std::string> environment;
+    table.read("credential", credential);
+    table.read_absolute("file", file);
+    table.read("environment", environment);
+    if (credential.has_value() + file.has_value() + environment.has_value() != 1) {
+        table.report("credential", "or file or environment is needed, and one of them only");
+    } else if (credential) {
+        secret.name = *credential;
+        if (!is_valid_name(secret.name)) table.report("credential", "must be a name: [a-z0-9][a-z0-9._-]{0,62}");
+    } else if (file) {
+        secret.source = Secret::Source::file;
+        secret.name = *file;
+    } else {
+        secret.source = Secret::Source::environment;
+        secret.name = *environment;
+    }
+    std::vector<std::string> deliver{"warm"};
+    table.read("deliver", deliver);
+    const auto has = [&deliver](const char* use) {
+        return std::find(deliver.begin(), deliver.end(), use) != deliver.end();
+    };
+    secret.to_warm = has("warm");
+    secret.to_exec = has("exec");
+    if (deliver.empty() || deliver.size() != static_cast<std::size_t>(secret.to_warm + secret.to_exec)) {
+        table.report("deliver", "must hold \"warm\", \"exec\" or both");
+    }
+    table.finish();
+    return secret;
+}
+
+void read_secrets(TomlTable& root, std::map<std::string, Secret>& secrets)
+{
+    auto table = root.table("secrets");
+    if (!table) return;
+    for (const std::string& variable : table->keys()) {
+        if (auto entry = table->table(variable)) secrets[variable] = read_secret(*entry);
+        if (variable.empty() || variable.find('=') != std::string::npos)
+            table->report(variable, "cannot name a variable");
+    }
+}
+
 /// Everything that shapes the warmed process, in a fixed order: not the description, not the times allowed.
 std::string digest_of(const Template& t)
 {
@@ -92,6 +154,13 @@ std::string digest_of(const Template& t)
         for (const std::string& argument : condition->exec) put("exec", argument);
     }
     put("tcp_quiescence", t.warm_up.tcp_quiescence ? "1" : "0");
+    for (const Hook& hook : t.before_checkpoint) {
+        for (const std::string& argument : hook.command) put("before_checkpoint", argument);
+        put("before_checkpoint", hook.code.value_or(""));
+    }
+    for (const auto& [variable, secret] : t.secrets) {
+        if (secret.to_warm) put("secret", variable);
+    }
     return sha256_hex(text.str());
 }
 
@@ -141,6 +210,15 @@ Template read_template(const toml::table& root, const std::string& file, const T
         warm->read("quiet_for", result.warm_up.quiet_for, Duration::zero());
         warm->read("poll_interval", result.warm_up.poll_interval);
         warm->finish();
+    }
+    if (auto hooks = table.table("hooks")) {
+        result.before_checkpoint = read_hooks(*hooks, "before_checkpoint");
+        result.after_restore = read_hooks(*hooks, "after_restore");
+        hooks->finish();
+    }
+    read_secrets(table, result.secrets);
+    for (const auto& [variable, secret] : result.secrets) {
+        if (result.env.contains(variable)) table.report("env", "and secrets both set " + variable);
     }
     if (auto checkpoint = table.table("checkpoint")) {
         checkpoint->read("timeout", result.checkpoint_timeout);

@@ -98,7 +98,19 @@ void TomlTable::read(std::string_view key, std::map<std::string, std::string>& t
 {
     auto inner = table(key);
     if (!inner) return;
-    for (const auto& [name, node] : *inner->table_) inner->read(name.str(), target[std::string{name.str()}]);
+    for (const std::string& name : inner->keys()) inner->read(name, target[name]);
+}
+
+void TomlTable::read(std::string_view key, std::optional<std::string>& target)
+{
+    if (auto text = value<std::string>(key, "a string")) target = *std::move(text);
+}
+
+std::vector<std::string> TomlTable::keys() const
+{
+    std::vector<std::string> names;
+    for (const auto& [name, node] : *table_) names.emplace_back(name.str());
+    return names;
 }
 
 void TomlTable::read(std::string_view key, std::optional<double>& target)

@@ -38,6 +38,11 @@ public:
     /// An absolute path without "..".
     void read_absolute(std::string_view key, std::optional<std::string>& target);
 
+    void read(std::string_view key, std::optional<std::string>& target);
+
+    /// The keys of this table, read or not.
+    [[nodiscard]] std::vector<std::string> keys() const;
+
     /// The table `key`, if there is one.
     [[nodiscard]] std::optional<TomlTable> table(std::string_view key);
     /// The tables of the array `key`; empty when absent.

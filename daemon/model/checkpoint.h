@@ -26,6 +26,7 @@ struct Checkpoint {
     InstanceId source;   // the instance that was dumped
     std::string image;   // as the template names it
     std::string image_id;
+    std::string agent_socket;  // of its instances, see Instance::agent_socket
     std::uint64_t size_bytes = 0;
     std::string sha256;  // of the tarball, 64 hexadecimal digits; empty until `available`
     Time created_at;

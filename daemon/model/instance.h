@@ -17,6 +17,9 @@ std::optional<InstanceState> instance_state_from_string(std::string_view text);
 /// Whether commands may run in an instance in this state, and whether it may be ended.
 bool is_usable(InstanceState state);
 
+/// The label of an image that says where in its containers the agent listens.
+inline constexpr std::string_view kAgentLabel = "io.warmd.agent";
+
 /// How an instance came to be.
 enum class Origin { warm, restore };
 std::string_view to_string(Origin origin);
@@ -29,8 +32,9 @@ struct Instance {
     InstanceState state = InstanceState::warming;
     std::string reason;  // why it is terminated or draining; empty otherwise
     Origin origin = Origin::warm;
-    CheckpointId checkpoint;  // restored from; empty for a warmed one
-    ContainerId container;    // empty until Podman has created it
+    CheckpointId checkpoint;   // restored from; empty for a warmed one
+    ContainerId container;     // empty until Podman has created it
+    std::string agent_socket;  // in the container; empty when its image has no agent
     Time created_at;
     std::optional<Time> terminated_at;
     Phases phases;

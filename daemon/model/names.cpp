@@ -1,6 +1,7 @@
 // The words of the vocabulary, once for each enumeration: API, catalog and logs use the same.
 #include "daemon/base/enum_names.h"
 #include "daemon/model/checkpoint.h"
+#include "daemon/model/exec.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/operation.h"
 #include "daemon/model/template.h"
@@ -48,7 +49,12 @@ constexpr EnumNames<OperationState, 5> kOperationStates{{{
     {OperationState::cancelled, "cancelled"},
 }}};
 
+constexpr EnumNames<ExecPath, 2> kExecPaths{{{{ExecPath::agent, "agent"}, {ExecPath::podman, "podman"}}}};
+
 }  // namespace
+
+std::string_view to_string(ExecPath path) { return kExecPaths.name(path); }
+std::optional<ExecPath> exec_path_from_string(std::string_view text) { return kExecPaths.value(text); }
 
 std::string_view to_string(Network network) { return kNetworks.name(network); }
 std::optional<Network> network_from_string(std::string_view text) { return kNetworks.value(text); }

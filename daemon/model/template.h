@@ -28,6 +28,23 @@ struct Limits {
     std::optional<std::int64_t> pids;
 };
 
+/// Something to run in an instance at a certain moment. Exactly one of `command` and `code` is set.
+struct Hook {
+    std::vector<std::string> command;
+    std::optional<std::string> code;
+    Duration timeout = std::chrono::seconds{30};
+};
+
+/// Where a secret's value comes from, read anew each time, and what gets it as an environment variable. Values are
+/// never part of a template.
+struct Secret {
+    enum class Source { credential, file, environment };  // of systemd ($CREDENTIALS_DIRECTORY); of the daemon
+    Source source = Source::credential;
+    std::string name;      // of the credential or the variable, or the file's absolute path
+    bool to_warm = true;   // the application, when it is started
+    bool to_exec = false;  // every command in its instances
+};
+
 /// What must come true in the container before a phase of warming ends. With neither `file` nor `exec` it
 /// is true at once.
 struct Condition {
@@ -62,6 +79,9 @@ struct Template {
     Network network = Network::none;
     Limits limits;
     WarmUp warm_up;
+    std::map<std::string, Secret> secrets;  // by the variable that holds the value
+    std::vector<Hook> before_checkpoint;    // in this order; a failure fails the checkpoint
+    std::vector<Hook> after_restore;        // in this order; a failure fails the restore
     Duration checkpoint_timeout = std::chrono::minutes{10};
     Duration restore_timeout = std::chrono::minutes{5};
     Duration exec_timeout = std::chrono::hours{1};

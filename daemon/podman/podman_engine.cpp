@@ -1,5 +1,6 @@
 #include "daemon/podman/podman_engine.h"
 
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -14,9 +15,9 @@
 
 #include "daemon/base/error.h"
 #include "daemon/base/json.h"
+#include "daemon/base/process.h"
 #include "daemon/base/scope_exit.h"
 #include "daemon/base/text.h"
-#include "daemon/podman/container_process.h"
 #include "daemon/podman/exec_demux.h"
 #include "daemon/podman/podman_json.h"
 #include "daemon/podman/rootfs_repair.h"
@@ -25,6 +26,9 @@
 namespace warmd::podman {
 
 namespace {
+
+/// Guards against a pid that has become another process.
+bool belongs_to(int pid, const ContainerId& container) { return in_control_group(pid, "libpod-" + container.value()); }
 
 constexpr Duration kForever = std::chrono::hours{24 * 365};
 
@@ -284,6 +288,8 @@ ContainerId PodmanEngine::restore(const ByteSource& tarball, const RestoreSpec& 
     if (decode_id(reply.body) != id.value()) {
         throw Error{ErrorCode::engine_failed, "Podman restored another container than it was told to"};
     }
+    // CRIU restores the host name of the dumped container, whatever Podman's documents say.
+    if (!spec.hostname.empty()) set_hostname_of(running_pid(id), spec.hostname);
     undo.dismiss();
     return id;
 }
@@ -293,7 +299,8 @@ bool PodmanEngine::exec_is_killed(const std::string& session_path, const Contain
     const auto body = find(session_path + "/json");
     if (!body) return true;
     const ExecSession session = decode_exec_session(*body);
-    if (session.running && session.pid > 0) kill_process_tree(session.pid, container);
+    const auto ours = [&container](int pid) { return belongs_to(pid, container); };
+    if (session.running && session.pid > 0 && ours(session.pid)) kill_process_tree(session.pid, ours);
     return !session.running;
 }
 
@@ -382,7 +389,7 @@ int PodmanEngine::running_pid(const ContainerId& id)
 
 bool PodmanEngine::file_exists(const ContainerId& id, const std::string& path)
 {
-    return file_exists_in_root(running_pid(id), path);
+    return open_in_root(running_pid(id), path, O_PATH).valid();
 }
 
 int PodmanEngine::open_tcp_connections(const ContainerId& id) { return open_tcp_connections_of(running_pid(id)); }

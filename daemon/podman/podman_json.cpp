@@ -128,7 +128,9 @@ EngineInfo decode_info(const std::string& body)
 ImageInfo decode_image(const std::string& body)
 {
     return decode(body, "image document", [](const Json& json) {
-        return ImageInfo{.id = json.at("Id").get<std::string>(), .digest = text_or_empty(json, "Digest")};
+        return ImageInfo{.id = json.at("Id").get<std::string>(),
+                         .digest = text_or_empty(json, "Digest"),
+                         .labels = text_map_or_empty(json, "Labels")};
     });
 }
 

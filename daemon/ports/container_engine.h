@@ -38,6 +38,7 @@ struct EngineInfo {
 struct ImageInfo {
     std::string id;  // 64 hexadecimal digits
     std::string digest;
+    std::map<std::string, std::string> labels;
 };
 
 struct ContainerSpec {
@@ -81,6 +82,7 @@ struct CheckpointReport {
 struct RestoreSpec {
     std::string name;                           // must be free
     std::map<std::string, std::string> labels;  // replace those of the dumped container
+    std::string hostname;                       // empty: the dumped container's
     Duration timeout = std::chrono::minutes{5};
 };
 

@@ -55,6 +55,7 @@ Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRu
                           .source = source.id,
                           .image = from.image,
                           .image_id = container->image_id,
+                          .agent_socket = source.agent_socket,
                           .created_at = clock_.now(),
                           .environment = host_environment(engine_.info())};
     catalog_.save(checkpoint);
@@ -77,10 +78,15 @@ Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRu
 void Checkpoints::export_tarball(Checkpoint& checkpoint, const Instance& source, const Template& from,
                                  OperationRun& run)
 {
+    if (!from.before_checkpoint.empty()) {
+        run.phase("before_checkpoint",
+                  [&] { exec_.run_hooks("before_checkpoint", from.before_checkpoint, source, run.stop()); });
+    }
     StagedTarball staged = store_.stage(checkpoint.id);
     checkpoint.state = CheckpointState::dumping;
     catalog_.save(checkpoint);
     run.phase("export", [&] {
+        if (!source.agent_socket.empty()) agent_.quiesce(agent_address(source));
         CheckpointReport report = engine_.checkpoint(
             source.container, {.timeout = from.checkpoint_timeout},
             [&staged](std::string_view bytes) { staged.write(bytes); }, run.stop());

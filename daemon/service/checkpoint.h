@@ -15,11 +15,12 @@ namespace warmd {
 /// remove the source.
 class Checkpoints {
 public:
-    Checkpoints(Catalog& catalog, TarballStore& store, ContainerEngine& engine, Clock& clock, Warm& warm, Exec& exec,
-                const Templates& templates)
+    Checkpoints(Catalog& catalog, TarballStore& store, ContainerEngine& engine, AgentChannel& agent, Clock& clock,
+                Warm& warm, Exec& exec, const Templates& templates)
         : catalog_{catalog},
           store_{store},
           engine_{engine},
+          agent_{agent},
           clock_{clock},
           warm_{warm},
           exec_{exec},
@@ -48,6 +49,7 @@ private:
     Catalog& catalog_;
     TarballStore& store_;
     ContainerEngine& engine_;
+    AgentChannel& agent_;
     Clock& clock_;
     Warm& warm_;
     Exec& exec_;

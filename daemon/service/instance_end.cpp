@@ -27,4 +27,13 @@ void end_instance_quietly(Catalog& catalog, ContainerEngine& engine, const Clock
     }
 }
 
+std::optional<ContainerInfo> inspect_ended(ContainerEngine& engine, const ContainerId& container)
+{
+    constexpr Duration kMoment = std::chrono::seconds{2};
+    auto info = engine.inspect(container.value());
+    if (!info || info->status != ContainerStatus::running) return info;
+    static_cast<void>(engine.wait(container, kMoment, {}));
+    return engine.inspect(container.value());
+}
+
 }  // namespace warmd

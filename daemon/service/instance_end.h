@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "daemon/base/clock.h"
@@ -17,5 +18,9 @@ void end_instance(Catalog& catalog, ContainerEngine& engine, const Clock& clock,
 /// As `end_instance`, for undoing: problems are logged, nothing is thrown.
 void end_instance_quietly(Catalog& catalog, ContainerEngine& engine, const Clock& clock, Instance& instance,
                           const std::string& reason) noexcept;
+
+/// What became of a container of which a process was found to be gone: the engine may need a moment to notice
+/// its end. Still `running` when it was another process. Throws what the engine throws.
+std::optional<ContainerInfo> inspect_ended(ContainerEngine& engine, const ContainerId& container);
 
 }  // namespace warmd

@@ -57,6 +57,7 @@ Instance Restore::run(const CheckpointId& id, OperationRun& run)
                       .state = InstanceState::restoring,
                       .origin = Origin::restore,
                       .checkpoint = id,
+                      .agent_socket = checkpoint.agent_socket,
                       .created_at = clock_.now()};
     run.set_instance(instance.id);  // first: what has no operation is swept
     catalog_.save(instance);
@@ -74,15 +75,17 @@ Instance Restore::run(const CheckpointId& id, OperationRun& run)
 
 void Restore::import(const Checkpoint& checkpoint, Instance& instance, OperationRun& run)
 {
+    // A template that is gone since leaves its checkpoints with the defaults.
     const auto known = templates_.all().find(checkpoint.template_name);
-    const Duration timeout = known != templates_.all().end() ? known->second.restore_timeout
-                                                             : Template{}.restore_timeout;
+    const Template from = known != templates_.all().end() ? known->second : Template{};
     const UniqueFd tarball = store_.open(checkpoint.id, checkpoint.size_bytes);
     run.phase("restore", [&] {
-        instance.container = engine_.restore(
-            read_all_of(tarball),
-            {.name = container_name(instance.id), .labels = container_labels(instance), .timeout = timeout},
-            run.stop());
+        instance.container = engine_.restore(read_all_of(tarball),
+                                             {.name = container_name(instance.id),
+                                              .labels = container_labels(instance),
+                                              .hostname = from.hostname.empty() ? instance.id.value() : std::string{},
+                                              .timeout = from.restore_timeout},
+                                             run.stop());
     });
     run.phase("verify", [&] {
         // Podman's success means that CRIU ended well. A process whose system call was interrupted by the
@@ -94,6 +97,18 @@ void Restore::import(const Checkpoint& checkpoint, Instance& instance, Operation
                             "; its last words: " + printable(engine_.logs(instance.container, 20))
                       : "the container is gone");
     });
+    make_unique(from, instance, run);
+}
+
+void Restore::make_unique(const Template& from, const Instance& instance, OperationRun& run)
+{
+    if (!instance.agent_socket.empty()) {
+        run.phase("resume", [&] {
+            agent_.resumed(agent_address(instance), from.hostname.empty() ? instance.id.value() : from.hostname, {});
+        });
+    }
+    if (from.after_restore.empty()) return;
+    run.phase("after_restore", [&] { exec_.run_hooks("after_restore", from.after_restore, instance, run.stop()); });
 }
 
 }  // namespace warmd

@@ -3,6 +3,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/catalog/catalog.h"
 #include "daemon/ports/container_engine.h"
+#include "daemon/service/exec.h"
 #include "daemon/service/operations.h"
 #include "daemon/service/templates.h"
 #include "daemon/store/tarball_store.h"
@@ -12,8 +13,15 @@ namespace warmd {
 /// Makes instances from checkpoints.
 class Restore {
 public:
-    Restore(Catalog& catalog, TarballStore& store, ContainerEngine& engine, Clock& clock, const Templates& templates)
-        : catalog_{catalog}, store_{store}, engine_{engine}, clock_{clock}, templates_{templates}
+    Restore(Catalog& catalog, TarballStore& store, ContainerEngine& engine, AgentChannel& agent, Clock& clock,
+            Exec& exec, const Templates& templates)
+        : catalog_{catalog},
+          store_{store},
+          engine_{engine},
+          agent_{agent},
+          clock_{clock},
+          exec_{exec},
+          templates_{templates}
     {
     }
 
@@ -27,11 +35,15 @@ public:
 
 private:
     void import(const Checkpoint& checkpoint, Instance& instance, OperationRun& run);
+    /// Makes the instance different from its twins, then runs the template's hooks.
+    void make_unique(const Template& from, const Instance& instance, OperationRun& run);
 
     Catalog& catalog_;
     TarballStore& store_;
     ContainerEngine& engine_;
+    AgentChannel& agent_;
     Clock& clock_;
+    Exec& exec_;
     const Templates& templates_;
 };
 

@@ -12,8 +12,8 @@
 
 namespace warmd {
 
-Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine, Clock& clock, Templates templates,
-                 ServiceOptions options)
+Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine, AgentChannel& agent, Clock& clock,
+                 Templates templates, ServiceOptions options)
     : catalog_{catalog},
       store_{store},
       engine_{engine},
@@ -21,10 +21,10 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
       templates_{std::move(templates)},
       options_{options},
       started_at_{clock.now()},
-      exec_{catalog, engine, clock, templates_},
-      warm_{catalog, engine, clock},
-      checkpoints_{catalog, store, engine, clock, warm_, exec_, templates_},
-      restore_{catalog, store, engine, clock, templates_},
+      exec_{catalog, engine, agent, clock, templates_},
+      warm_{catalog, engine, agent, clock, exec_},
+      checkpoints_{catalog, store, engine, agent, clock, warm_, exec_, templates_},
+      restore_{catalog, store, engine, agent, clock, exec_, templates_},
       operations_{catalog, clock, options.operation_workers, options.operation_queue}
 {
     recover_catalog(catalog_, store_, clock_);

@@ -40,8 +40,8 @@ struct ServiceStatus {
 class Service {
 public:
     /// All must outlive this. Runs the part of recovery that needs no engine.
-    Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine, Clock& clock, Templates templates,
-            ServiceOptions options = {});
+    Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine, AgentChannel& agent, Clock& clock,
+            Templates templates, ServiceOptions options = {});
 
     /// Does the other part, if Podman answers; logs when it does not. Until it was done once, long actions
     /// are Error{unavailable}.

@@ -150,7 +150,9 @@ TEST_F(ApiTest, AnExecThatTheEngineFailsEndsWithAnErrorFrame)
     const std::string id = made("/v1/templates/quick/warm", "instance");
     engine.fail_next("exec", Error{ErrorCode::timeout, "Podman hangs"});
     const test::Reply reply = post("/v1/instances/" + id + "/exec", R"({"command":["true"]})");
-    const contract::ExecFrame frame = contract::decode_frame(reply.body.substr(0, reply.body.find('\n')));
+    const std::string lines = reply.body.substr(0, reply.body.size() - 1);
+    EXPECT_EQ(contract::decode_frame(lines.substr(0, lines.find('\n'))).type, contract::FrameType::start);
+    const contract::ExecFrame frame = contract::decode_frame(lines.substr(lines.rfind('\n') + 1));
     EXPECT_EQ(frame.type, contract::FrameType::error);
     EXPECT_EQ(frame.error.code(), ErrorCode::timeout);
 }

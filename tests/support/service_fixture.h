@@ -12,6 +12,7 @@
 #include "daemon/catalog/catalog.h"
 #include "daemon/service/service.h"
 #include "daemon/store/tarball_store.h"
+#include "tests/support/fake_agent.h"
 #include "tests/support/fake_engine.h"
 #include "tests/support/temp_dir.h"
 
@@ -59,7 +60,7 @@ protected:
         stop();
         catalog_ = std::make_unique<Catalog>((directory.path() / "catalog.sqlite").string());
         store_ = std::make_unique<TarballStore>(directory.path());
-        service_ = std::make_unique<Service>(*catalog_, *store_, engine, clock, Templates{templates_});
+        service_ = std::make_unique<Service>(*catalog_, *store_, engine, agent, clock, Templates{templates_});
         service_->reconcile();
     }
 
@@ -98,7 +99,8 @@ protected:
         std::string out;
         ExecRequest request;
         request.command = {"sh", "-c", script};
-        service().exec().run(id, request, [&out](ExecStream, std::string_view bytes) { out += bytes; }, {});
+        service().exec().run(id, ExecId{"exec-test"}, request,
+                             [&out](ExecStream, std::string_view bytes) { out += bytes; }, {});
         return out;
     }
 
@@ -113,6 +115,7 @@ protected:
     TempDir directory;
     SystemClock clock;
     FakeEngine engine;
+    FakeAgent agent;
 
 private:
     std::map<TemplateName, Template> templates_{{TemplateName{"quick"}, quick_template()}};

@@ -252,10 +252,10 @@ TEST(TemplateDocument, SaysHowTheApplicationIsWarmed)
     EXPECT_EQ(json.at("network"), "none");
     EXPECT_EQ(json.at("mounts"), Json::parse(R"([{"source": "/a", "target": "/b", "read_only": true}])"));
     EXPECT_EQ(json.at("limits"), Json::parse(R"({"memory_bytes": 4096, "cpus": 0.5, "pids": 7})"));
-    EXPECT_EQ(json.at("warm").at("ready"), Json::parse(R"({"file": "/run/ready", "timeout": "90000ms"})"));
-    EXPECT_EQ(json.at("warm").at("started"), Json::parse(R"({"exec": ["true"], "timeout": "120000ms"})"));
+    EXPECT_EQ(json.at("warm").at("ready"), Json::parse(R"({"file": "/run/ready", "timeout": "90s"})"));
+    EXPECT_EQ(json.at("warm").at("started"), Json::parse(R"({"exec": ["true"], "timeout": "2m"})"));
     EXPECT_EQ(json.at("warm").at("poll_interval"), "20ms");
-    EXPECT_EQ(json.at("exec_timeout"), "3600000ms");
+    EXPECT_EQ(json.at("exec_timeout"), "1h");
 }
 
 TEST(TemplateDocument, ShowsTheNamesOfVariablesAndNotTheirValues)

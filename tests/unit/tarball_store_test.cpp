@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "daemon/base/text.h"
+#include "daemon/base/sha256.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/expect_error.h"
 

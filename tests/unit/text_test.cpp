@@ -5,6 +5,7 @@
 #include <random>
 #include <string>
 
+#include "daemon/base/sha256.h"
 #include "tests/unit/expect_error.h"
 
 namespace warmd {

@@ -1,6 +1,7 @@
-#include "daemon/podman/container_process.h"
+#include "daemon/base/process.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -18,11 +19,12 @@
 #include <functional>
 #include <string>
 
+#include "daemon/base/error.h"
 #include "daemon/base/unique_fd.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/expect_error.h"
 
-namespace warmd::podman {
+namespace warmd {
 namespace {
 
 namespace fs = std::filesystem;
@@ -102,6 +104,8 @@ bool enter_empty_network()
     return ::ioctl(socket.get(), SIOCSIFFLAGS, &request) == 0;
 }
 
+bool exists_in_root(int pid, const std::string& path) { return open_in_root(pid, path, O_PATH).valid(); }
+
 constexpr const char* kNoNamespaces = "needs root or user namespaces for a network or a root of its own";
 
 TEST(OpenTcpConnections, CountsBothEndsOfAConnection)
@@ -143,25 +147,25 @@ TEST(OpenTcpConnections, OfAProcessThatHasEndedIsAConflict)
     expect_error(ErrorCode::conflict, [&child] { open_tcp_connections_of(child.pid()); });
 }
 
-TEST(FileExistsInRoot, FindsFilesDirectoriesAndLinks)
+TEST(OpenInRoot, FindsFilesDirectoriesAndLinks)
 {
     const test::TempDir directory;
     write_file(directory / "file", "");
     fs::create_symlink(directory / "file", directory / "link");
-    const auto exists = [](const fs::path& path) { return file_exists_in_root(::getpid(), path.string()); };
+    const auto exists = [](const fs::path& path) { return exists_in_root(::getpid(), path.string()); };
     EXPECT_TRUE(exists(directory / "file"));
     EXPECT_TRUE(exists(directory.path()));
     EXPECT_TRUE(exists(directory / "link"));
     EXPECT_TRUE(exists("/"));
 }
 
-TEST(FileExistsInRoot, DoesNotFindWhatIsNotThere)
+TEST(OpenInRoot, DoesNotFindWhatIsNotThere)
 {
     const test::TempDir directory;
     write_file(directory / "file", "");
     fs::create_symlink("nowhere", directory / "dangling");
     fs::create_symlink("loop", directory / "loop");
-    const auto exists = [](const fs::path& path) { return file_exists_in_root(::getpid(), path.string()); };
+    const auto exists = [](const fs::path& path) { return exists_in_root(::getpid(), path.string()); };
     EXPECT_FALSE(exists(directory / "missing"));
     EXPECT_FALSE(exists(directory / "missing/below"));
     EXPECT_FALSE(exists(directory / "file/below"));
@@ -169,12 +173,9 @@ TEST(FileExistsInRoot, DoesNotFindWhatIsNotThere)
     EXPECT_FALSE(exists(directory / "loop"));
 }
 
-TEST(FileExistsInRoot, DoesNotFollowTheKernelsMagicLinks)
-{
-    EXPECT_FALSE(file_exists_in_root(::getpid(), "/proc/self/root/etc"));
-}
+TEST(OpenInRoot, DoesNotFollowTheKernelsMagicLinks) { EXPECT_FALSE(exists_in_root(::getpid(), "/proc/self/root/etc")); }
 
-TEST(FileExistsInRoot, ResolvesLinksInsideTheRootOfTheProcess)
+TEST(OpenInRoot, ResolvesLinksInsideTheRootOfTheProcess)
 {
     const test::TempDir directory;
     write_file(directory / "outside", "");
@@ -189,7 +190,7 @@ TEST(FileExistsInRoot, ResolvesLinksInsideTheRootOfTheProcess)
         return may && ::chdir("/") == 0;
     }};
     if (!child.ready()) GTEST_SKIP() << kNoNamespaces;
-    const auto exists = [&child](const char* path) { return file_exists_in_root(child.pid(), path); };
+    const auto exists = [&child](const char* path) { return exists_in_root(child.pid(), path); };
     EXPECT_TRUE(exists("/inside"));
     EXPECT_TRUE(exists("/absolute"));
     EXPECT_TRUE(exists("/climbing"));
@@ -199,34 +200,45 @@ TEST(FileExistsInRoot, ResolvesLinksInsideTheRootOfTheProcess)
     EXPECT_FALSE(exists("/../outside"));
 }
 
-TEST(FileExistsInRoot, OfAProcessThatHasEndedIsAConflict)
+TEST(OpenInRoot, OfAProcessThatHasEndedIsAConflict)
 {
     Child child{[] { return true; }};
     ASSERT_TRUE(child.ready());
     child.end();
-    expect_error(ErrorCode::conflict, [&child] { file_exists_in_root(child.pid(), "/"); });
+    expect_error(ErrorCode::conflict, [&child] { exists_in_root(child.pid(), "/"); });
 }
 
-TEST(BelongsTo, IsFalseForAProcessOutsideOfTheContainer)
+TEST(InControlGroup, IsTrueForAPartOfItsPathAndFalseForAnother)
 {
-    EXPECT_FALSE(belongs_to(::getpid(), ContainerId{std::string(64, 'a')}));
+    EXPECT_TRUE(in_control_group(::getpid(), "/"));
+    EXPECT_FALSE(in_control_group(::getpid(), std::string(64, 'a')));
 }
 
-TEST(BelongsTo, IsFalseForAProcessThatHasEnded)
+TEST(InControlGroup, IsFalseForAProcessThatHasEnded)
 {
     Child child{[] { return true; }};
     ASSERT_TRUE(child.ready());
     child.end();
-    EXPECT_FALSE(belongs_to(child.pid(), ContainerId{std::string(64, 'a')}));
+    EXPECT_FALSE(in_control_group(child.pid(), "/"));
 }
 
-TEST(KillProcessTree, SparesAProcessThatIsNotInTheContainer)
+TEST(KillProcessTree, SparesAProcessThatMayNotBeKilled)
 {
     const Child child{[] { return true; }};
     ASSERT_TRUE(child.ready());
-    kill_process_tree(child.pid(), ContainerId{std::string(64, 'a')});
+    kill_process_tree(child.pid(), [](int) { return false; });
     EXPECT_EQ(::waitpid(child.pid(), nullptr, WNOHANG), 0);
 }
 
+TEST(KillProcessTree, KillsAProcess)
+{
+    const Child child{[] { return true; }};
+    ASSERT_TRUE(child.ready());
+    kill_process_tree(child.pid(), [](int) { return true; });
+    int status = 0;
+    EXPECT_EQ(::waitpid(child.pid(), &status, 0), child.pid());
+    EXPECT_EQ(WTERMSIG(status), SIGKILL);
+}
+
 }  // namespace
-}  // namespace warmd::podman
+}  // namespace warmd

@@ -1,8 +1,9 @@
-#include "daemon/podman/container_process.h"
+#include "daemon/base/process.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,27 +16,22 @@
 #include <optional>
 #include <set>
 #include <sstream>
+#include <thread>
 #include <vector>
 
 #include "daemon/base/error.h"
-#include "daemon/base/unique_fd.h"
 
-namespace warmd::podman {
+namespace warmd {
 
 namespace {
 
-std::string proc_path(int pid, const char* name) { return "/proc/" + std::to_string(pid) + "/" + name; }
-
-std::string read_file(const std::string& path)
+std::string read_file(int pid, const char* name)
 {
-    std::ifstream file{path};
+    std::ifstream file{"/proc/" + std::to_string(pid) + "/" + name};
     return {std::istreambuf_iterator<char>{file}, {}};
 }
 
-Error gone(int pid)
-{
-    return Error{ErrorCode::conflict, "the container's process " + std::to_string(pid) + " has ended"};
-}
+Error gone(int pid) { return Error{ErrorCode::conflict, "the process " + std::to_string(pid) + " has ended"}; }
 
 struct ProcessStat {
     int pid = 0;
@@ -46,7 +42,7 @@ struct ProcessStat {
 
 std::optional<ProcessStat> read_stat(int pid)
 {
-    const std::string text = read_file(proc_path(pid, "stat"));
+    const std::string text = read_file(pid, "stat");
     // The command's name stands in parentheses and may hold anything, parentheses included.
     const std::size_t end = text.rfind(')');
     if (end == std::string::npos) return std::nullopt;
@@ -72,30 +68,29 @@ std::vector<ProcessStat> all_processes()
     return processes;
 }
 
-void kill_one(int pid, const ContainerId& container)
+void kill_one(int pid, const std::function<bool(int)>& may_kill)
 {
     // The descriptor first: what it names cannot become another process between the check and the kill.
     const UniqueFd handle{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
-    if (handle.valid() && belongs_to(pid, container)) {
-        ::syscall(SYS_pidfd_send_signal, handle.get(), SIGKILL, nullptr, 0);
-    }
+    if (handle.valid() && may_kill(pid)) ::syscall(SYS_pidfd_send_signal, handle.get(), SIGKILL, nullptr, 0);
 }
 
 }  // namespace
 
-bool belongs_to(int pid, const ContainerId& container)
+bool in_control_group(int pid, std::string_view fragment)
 {
-    return read_file(proc_path(pid, "cgroup")).find("libpod-" + container.value()) != std::string::npos;
+    return read_file(pid, "cgroup").find(fragment) != std::string::npos;
 }
 
-bool file_exists_in_root(int pid, const std::string& path)
+UniqueFd open_in_root(int pid, const std::string& path, int flags)
 {
-    const UniqueFd root{::open(proc_path(pid, "root").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    const std::string link = "/proc/" + std::to_string(pid) + "/root";
+    const UniqueFd root{::open(link.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
     if (!root.valid()) throw gone(pid);
     open_how how{};
-    how.flags = O_PATH | O_CLOEXEC;
+    how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
     how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-    return UniqueFd{static_cast<int>(::syscall(SYS_openat2, root.get(), path.c_str(), &how, sizeof how))}.valid();
+    return UniqueFd{static_cast<int>(::syscall(SYS_openat2, root.get(), path.c_str(), &how, sizeof how))};
 }
 
 int open_tcp_connections_of(int pid)
@@ -104,10 +99,10 @@ int open_tcp_connections_of(int pid)
     int count = 0;
     bool readable = false;
     for (const char* const table : {"net/tcp", "net/tcp6"}) {
-        std::ifstream file{proc_path(pid, table)};
+        std::istringstream lines{read_file(pid, table)};
         std::string line;
-        readable = std::getline(file, line).good() || readable;  // the heading
-        while (std::getline(file, line)) {
+        readable = std::getline(lines, line).good() || readable;  // the heading
+        while (std::getline(lines, line)) {
             std::istringstream fields{line};
             std::string slot;
             std::string local;
@@ -120,9 +115,23 @@ int open_tcp_connections_of(int pid)
     return count;
 }
 
-void kill_process_tree(int pid, const ContainerId& container)
+void set_hostname_of(int pid, const std::string& hostname)
 {
-    if (!belongs_to(pid, container)) return;
+    const std::string path = "/proc/" + std::to_string(pid) + "/ns/uts";
+    const UniqueFd space{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (!space.valid()) throw gone(pid);
+    int error = 0;
+    // A namespace is a thread's: one that ends afterwards need not find its way back.
+    std::thread{[&] {
+        const bool done = ::setns(space.get(), CLONE_NEWUTS) == 0 &&
+                          ::sethostname(hostname.data(), hostname.size()) == 0;
+        if (!done) error = errno;
+    }}.join();
+    if (error != 0) throw system_error("name the host " + hostname, error);
+}
+
+void kill_process_tree(int pid, const std::function<bool(int)>& may_kill)
+{
     constexpr int kRounds = 20;
     std::set<int> victims{pid};
     for (int round = 0; round < kRounds; ++round) {
@@ -138,11 +147,11 @@ void kill_process_tree(int pid, const ContainerId& container)
         bool alive = false;
         for (const ProcessStat& process : processes) {
             if (!victims.contains(process.pid) || process.state == 'Z') continue;
-            kill_one(process.pid, container);
+            kill_one(process.pid, may_kill);
             alive = true;
         }
         if (!alive) return;
     }
 }
 
-}  // namespace warmd::podman
+}  // namespace warmd

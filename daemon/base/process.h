@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "daemon/base/unique_fd.h"
+
+// What /proc tells of processes, and what can be done with it. Needs root for processes of others.
+
+namespace warmd {
+
+/// True when the path of the process's control group contains `fragment`. False for a process that is gone.
+bool in_control_group(int pid, std::string_view fragment);
+
+/// Opens `path` as process `pid` sees it: links are resolved inside its root, which they cannot leave. `flags`
+/// as for open(2). Invalid, with errno set, when there is no such file. Throws Error{conflict} when the process
+/// is gone.
+UniqueFd open_in_root(int pid, const std::string& path, int flags);
+
+/// How many TCP sockets in the network namespace of process `pid` are in any state but LISTEN, IPv4 and IPv6.
+/// Throws Error{conflict} when the process is gone.
+int open_tcp_connections_of(int pid);
+
+/// Gives the UTS namespace of process `pid` another host name. The calling thread's own stays as it is. Needs
+/// CAP_SYS_ADMIN. Throws Error.
+void set_hostname_of(int pid, const std::string& hostname);
+
+/// Kills process `pid`, its descendants and its session with SIGKILL: those for which `may_kill` is true, asked
+/// while a descriptor keeps the pid from becoming another process. Returns when a scan finds none of them any
+/// more, or after a few rounds against processes that fork faster.
+void kill_process_tree(int pid, const std::function<bool(int)>& may_kill);
+
+}  // namespace warmd
