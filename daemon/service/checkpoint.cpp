@@ -80,7 +80,7 @@ void Checkpoints::export_tarball(Checkpoint& checkpoint, const Instance& source,
 {
     if (!from.before_checkpoint.empty()) {
         run.phase("before_checkpoint",
-                  [&] { exec_.run_hooks("before_checkpoint", from.before_checkpoint, source, run.stop()); });
+                  [&] { exec_.run_hooks("before_checkpoint", from.before_checkpoint, source, {}, run.stop()); });
     }
     StagedTarball staged = store_.stage(checkpoint.id);
     checkpoint.state = CheckpointState::dumping;
@@ -101,7 +101,8 @@ void Checkpoints::export_tarball(Checkpoint& checkpoint, const Instance& source,
     checkpoint.available_at = clock_.now();
     checkpoint.phases = source.phases;
     for (const Phase& phase : run.phases()) {
-        if (phase.name == "export" || phase.name == "publish") checkpoint.phases.push_back(phase);
+        const bool ours = phase.name == "before_checkpoint" || phase.name == "export" || phase.name == "publish";
+        if (ours) checkpoint.phases.push_back(phase);
     }
     try {
         catalog_.save(checkpoint);

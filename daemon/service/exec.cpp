@@ -66,17 +66,20 @@ ExecResult Exec::run(const InstanceId& id, const ExecId& exec, const ExecRequest
 {
     const auto admission = admit(id);
     Instance instance = catalog_.get(id);
-    const auto timeout = request.timeout.value_or([&] {
-        const auto known = templates_.all().find(instance.template_name);
-        return known != templates_.all().end() ? known->second.exec_timeout : Template{}.exec_timeout;
-    }());
+    const auto known = templates_.all().find(instance.template_name);
+    const Template from = known != templates_.all().end() ? known->second : Template{};
+    const Duration timeout = request.timeout.value_or(from.exec_timeout);
+    ExecRequest full = request;
+    full.env.merge(read_secrets(from, SecretUse::exec));
+    const bool with_secrets = full.env.size() > request.env.size();
     const auto command = std::make_shared<Running>();
     command->instance = id;
     command->through_agent = goes_to_agent(instance, request);
     commands_.with([&](auto& commands) { commands[exec] = command; });
     const ScopeExit forget{[&]() noexcept { commands_.with([&](auto& commands) { commands.erase(exec); }); }};
     try {
-        const ExecResult result = run_with(instance, request, timeout, output, command->signals, std::move(stop));
+        const ExecResult result = run_with(instance, full, with_secrets, timeout, output, command->signals,
+                                           std::move(stop));
         if (result.session_ended) {
             end_instance_quietly(catalog_, engine_, clock_, instance,
                                  result.timed_out
@@ -119,7 +122,7 @@ ExecResult Exec::run_within(const Instance& instance, const ExecRequest& request
                             const ExecOutput& output, std::stop_token stop)
 {
     ExecSignals none;
-    return run_with(instance, request, timeout, output, none, std::move(stop));
+    return run_with(instance, request, false, timeout, output, none, std::move(stop));
 }
 
 bool Exec::goes_to_agent(const Instance& instance, const ExecRequest& request) const
@@ -128,21 +131,17 @@ bool Exec::goes_to_agent(const Instance& instance, const ExecRequest& request) c
     return !instance.agent_socket.empty() && request.user.empty();
 }
 
-ExecResult Exec::run_with(const Instance& instance, const ExecRequest& request, Duration timeout,
+ExecResult Exec::run_with(const Instance& instance, const ExecRequest& request, bool with_secrets, Duration timeout,
                           const ExecOutput& output, ExecSignals& signals, std::stop_token stop)
 {
-    ExecRequest full = request;
-    const auto known = templates_.all().find(instance.template_name);
-    if (known != templates_.all().end()) full.env.merge(read_secrets(known->second, SecretUse::exec));
-    const bool with_secrets = full.env.size() > request.env.size();
-    // A Podman exec session would keep them in Podman's database.
+    // Podman has no way for the first two, and would keep the secrets in its database.
     const char* const only_agent = request.code             ? "code"
                                    : !request.input.empty() ? "standard input"
-                                   : with_secrets           ? "a template with secrets for commands"
+                                   : with_secrets           ? "a command with secrets"
                                                             : nullptr;
     if (goes_to_agent(instance, request)) {
         try {
-            return agent_.exec(agent_address(instance), full, timeout, output, signals, stop);
+            return agent_.exec(agent_address(instance), request, timeout, output, signals, stop);
         } catch (const Error& error) {
             if (error.code() != ErrorCode::unavailable || only_agent != nullptr) throw;
         }
@@ -152,16 +151,18 @@ ExecResult Exec::run_with(const Instance& instance, const ExecRequest& request, 
     return engine_.exec(instance.container, request, timeout, output, std::move(stop));
 }
 
-void Exec::run_hooks(const char* moment, const std::vector<Hook>& hooks, const Instance& instance, std::stop_token stop)
+void Exec::run_hooks(const char* moment, const std::vector<Hook>& hooks, const Instance& instance,
+                     const std::map<std::string, std::string>& env, std::stop_token stop)
 {
     for (const Hook& hook : hooks) {
         std::string words;
-        const ExecResult result = run_within(
-            instance, {.command = hook.command, .code = hook.code}, hook.timeout,
+        ExecSignals none;
+        const ExecResult result = run_with(
+            instance, {.command = hook.command, .code = hook.code, .env = env}, !env.empty(), hook.timeout,
             [&words](ExecStream, std::string_view bytes) {
                 words += bytes.substr(0, 2000 - std::min<std::size_t>(2000, words.size()));
             },
-            stop);
+            none, stop);
         if (result.exit_status == 0) continue;
         throw Error{ErrorCode::not_ready, std::string{"the hook "} + moment + " failed: " + describe(hook) +
                                               (result.timed_out ? " took longer than " + format_duration(hook.timeout)

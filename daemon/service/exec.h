@@ -40,7 +40,8 @@ public:
     /// Throws Error{not_found}, Error{conflict} unless the instance is idle or leased.
     std::unique_ptr<Admission> admit(const InstanceId& id);
 
-    /// See ContainerEngine::exec and AgentChannel::exec; the result says which of them it was. An instance whose
+    /// See ContainerEngine::exec and AgentChannel::exec; the result says which of them it was. The command gets the
+    /// template's secrets for commands, which need the agent (Error{conflict} without). An instance whose
     /// container turns out to be gone, or whose session ends with the command, is terminated. `exec` is the name
     /// under which the command can be signalled meanwhile.
     ExecResult run(const InstanceId& id, const ExecId& exec, const ExecRequest& request, const ExecOutput& output,
@@ -55,9 +56,10 @@ public:
     ExecResult run_within(const Instance& instance, const ExecRequest& request, Duration timeout,
                           const ExecOutput& output, std::stop_token stop);
 
-    /// Runs hooks in their order. Throws Error{not_ready} with the hook's last words when one fails or takes too
-    /// long.
-    void run_hooks(const char* moment, const std::vector<Hook>& hooks, const Instance& instance, std::stop_token stop);
+    /// Runs hooks in their order, with these variables. Throws Error{not_ready} with the hook's last words when one
+    /// fails or takes too long.
+    void run_hooks(const char* moment, const std::vector<Hook>& hooks, const Instance& instance,
+                   const std::map<std::string, std::string>& env, std::stop_token stop);
 
     /// True while a command runs in the instance.
     [[nodiscard]] bool busy(const InstanceId& id) const;
@@ -70,7 +72,7 @@ private:
         bool through_agent = false;
     };
 
-    ExecResult run_with(const Instance& instance, const ExecRequest& request, Duration timeout,
+    ExecResult run_with(const Instance& instance, const ExecRequest& request, bool with_secrets, Duration timeout,
                         const ExecOutput& output, ExecSignals& signals, std::stop_token stop);
     [[nodiscard]] bool goes_to_agent(const Instance& instance, const ExecRequest& request) const;
 

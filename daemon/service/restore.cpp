@@ -9,6 +9,7 @@
 #include "daemon/base/error.h"
 #include "daemon/base/text.h"
 #include "daemon/service/instance_end.h"
+#include "daemon/service/secrets.h"
 
 namespace warmd {
 
@@ -108,7 +109,9 @@ void Restore::make_unique(const Template& from, const Instance& instance, Operat
         });
     }
     if (from.after_restore.empty()) return;
-    run.phase("after_restore", [&] { exec_.run_hooks("after_restore", from.after_restore, instance, run.stop()); });
+    run.phase("after_restore", [&] {
+        exec_.run_hooks("after_restore", from.after_restore, instance, read_secrets(from, SecretUse::exec), run.stop());
+    });
 }
 
 }  // namespace warmd

@@ -7,7 +7,7 @@ failures=0
 socket=/run/warmd/warmd.sock
 base=http://warmd
 
-fail() { echo "FAIL ${BASH_SOURCE[2]##*/}:${BASH_LINENO[1]}: $*" >&2; failures=$((failures + 1)); }
+fail() { echo "FAIL ${0##*/}:${BASH_LINENO[-2]}: $*" >&2; failures=$((failures + 1)); }
 expect_equal() { [ "$1" = "$2" ] || fail "\"$1\" instead of \"$2\"${3:+: $3}"; }
 expect_contains() { [[ "$1" == *"$2"* ]] || fail "no \"$2\" in: $1"; }
 finish() { [ "$failures" = 0 ] || exit 1; }
@@ -45,7 +45,7 @@ use_templates() {
 }
 
 restart_warmd() {
-    systemctl reset-failed warmd  # a test may start it more often than systemd thinks is right
+    systemctl reset-failed warmd 2> /dev/null  # a test may start it more often than systemd thinks is right
     systemctl restart warmd || { journalctl -u warmd --no-pager | tail -20; fail "warmd does not start"; }
     wait_until 10 ready
 }

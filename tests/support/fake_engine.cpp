@@ -91,10 +91,11 @@ FakeEngine::~FakeEngine()
     fs::remove_all(directory_, ignored);
 }
 
-void FakeEngine::add_image(const std::string& reference, const std::string& id)
+void FakeEngine::add_image(const std::string& reference, const std::string& id,
+                           std::map<std::string, std::string> labels)
 {
     const std::scoped_lock lock{mutex_};
-    images_[reference] = {.id = id, .digest = "sha256:" + id};
+    images_[reference] = {.id = id, .digest = "sha256:" + id, .labels = std::move(labels)};
 }
 
 void FakeEngine::remove_image(const std::string& reference)
@@ -155,6 +156,12 @@ std::vector<std::string> FakeEngine::container_names() const
     std::vector<std::string> names;
     for (const auto& [id, container] : containers_) names.push_back(container.info.name);
     return names;
+}
+
+std::map<std::string, std::string> FakeEngine::last_env() const
+{
+    const std::scoped_lock lock{mutex_};
+    return last_env_;
 }
 
 void FakeEngine::enter(const std::string& operation, std::stop_token stop)
@@ -272,6 +279,7 @@ ContainerId FakeEngine::create(const ContainerSpec& spec)
     container.info.image_id = image->second.id;
     container.info.labels = spec.labels;
     container.spec = spec;
+    last_env_ = spec.env;
     container.root = directory_ / container.info.id.value();
     container.log = directory_ / (container.info.id.value() + ".log");
     fs::create_directories(container.root);

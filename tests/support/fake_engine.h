@@ -25,7 +25,7 @@ public:
     FakeEngine();
     ~FakeEngine() override;
 
-    void add_image(const std::string& reference, const std::string& id);
+    void add_image(const std::string& reference, const std::string& id, std::map<std::string, std::string> labels = {});
     void remove_image(const std::string& reference);
 
     /// The next call of `operation` ("create", "checkpoint", ...) throws `error`. Calls stack up.
@@ -42,6 +42,8 @@ public:
     /// How many calls of `operation` there were.
     [[nodiscard]] int calls(const std::string& operation) const;
     [[nodiscard]] std::vector<std::string> container_names() const;
+    /// The environment that the last container was created with.
+    [[nodiscard]] std::map<std::string, std::string> last_env() const;
 
     EngineInfo info() override;
     std::optional<ImageInfo> find_image(const std::string& reference) override;
@@ -86,6 +88,7 @@ private:
     // State below is protected by mutex_.
     std::map<std::string, Container> containers_;  // by id
     std::map<std::string, ImageInfo> images_;
+    std::map<std::string, std::string> last_env_;
     std::map<std::string, std::deque<Error>> failures_;
     std::multiset<std::string> hangs_;
     std::map<std::string, int> calls_;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "catalog_schema.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/expect_error.h"
 
@@ -461,6 +462,23 @@ TEST_F(CatalogFileTest, PruningLeavesNoPhaseOfWhatItForgets)
     catalog.prune_history(0);
     EXPECT_EQ(count_rows(path, "operation"), 0);
     EXPECT_EQ(count_rows(path, "phase"), 0);
+}
+
+TEST_F(CatalogFileTest, BringsACatalogOfTheFirstVersionUpToDateAndKeepsItsRows)
+{
+    execute(detail::kSchemaSql);
+    execute("INSERT INTO instance (id, template, state, origin, created_at) VALUES ('inst-old', 'octave', 'idle', "
+            "'warm', 1); PRAGMA user_version = 1");
+    Catalog catalog{path.string()};
+    Instance old = catalog.get(InstanceId{"inst-old"});
+    EXPECT_EQ(old.agent_socket, "");
+    old.agent_socket = "/run/warm/agent.sock";
+    catalog.save(old);
+    EXPECT_EQ(catalog.get(old.id).agent_socket, "/run/warm/agent.sock");
+    Checkpoint row = checkpoint("ckpt-1");
+    row.agent_socket = "/elsewhere";
+    catalog.save(row);
+    EXPECT_EQ(catalog.get(row.id).agent_socket, "/elsewhere");
 }
 
 TEST_F(CatalogFileTest, RefusesASchemaThatIsNewerThanTheProgram)

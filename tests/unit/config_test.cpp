@@ -282,6 +282,74 @@ TEST_F(ConfigTest, ATemplateNeedsAnImageAndAMountItsTwoPaths)
     EXPECT_TRUE(contains(all_problems(), "mounts.target is missing")) << all_problems();
 }
 
+TEST_F(ConfigTest, ReadsHooksAndSecrets)
+{
+    const Template read = load_template(R"(
+image = "x"
+[[hooks.before_checkpoint]]
+code = "close all"
+timeout = "5s"
+[[hooks.before_checkpoint]]
+command = ["sync"]
+[[hooks.after_restore]]
+code = "hello"
+[secrets.MLM_LICENSE_TOKEN]
+credential = "mlm-license-token"
+[secrets.FROM_FILE]
+file = "/etc/token"
+deliver = ["exec"]
+[secrets.FROM_ENVIRONMENT]
+environment = "TOKEN"
+deliver = ["warm", "exec"]
+)");
+    ASSERT_EQ(read.before_checkpoint.size(), 2U);
+    EXPECT_EQ(read.before_checkpoint[0].code, "close all");
+    EXPECT_EQ(read.before_checkpoint[0].timeout, 5s);
+    EXPECT_EQ(read.before_checkpoint[1].command, std::vector<std::string>{"sync"});
+    EXPECT_EQ(read.before_checkpoint[1].timeout, 30s);
+    ASSERT_EQ(read.after_restore.size(), 1U);
+    EXPECT_EQ(read.after_restore[0].code, "hello");
+    ASSERT_EQ(read.secrets.size(), 3U);
+    const Secret& credential = read.secrets.at("MLM_LICENSE_TOKEN");
+    EXPECT_EQ(credential.source, Secret::Source::credential);
+    EXPECT_EQ(credential.name, "mlm-license-token");
+    EXPECT_TRUE(credential.to_warm && !credential.to_exec);
+    const Secret& file = read.secrets.at("FROM_FILE");
+    EXPECT_EQ(file.source, Secret::Source::file);
+    EXPECT_EQ(file.name, "/etc/token");
+    EXPECT_TRUE(!file.to_warm && file.to_exec);
+    const Secret& environment = read.secrets.at("FROM_ENVIRONMENT");
+    EXPECT_EQ(environment.source, Secret::Source::environment);
+    EXPECT_TRUE(environment.to_warm && environment.to_exec);
+}
+
+TEST_F(ConfigTest, RefusesHooksAndSecretsThatAreNone)
+{
+    add_template("octave", R"(image = "x"
+env = { BOTH = "1" }
+[[hooks.before_checkpoint]]
+timeout = "5s"
+[[hooks.after_restore]]
+command = ["a"]
+code = "b"
+[secrets.NONE]
+[secrets.TWO]
+file = "/a"
+environment = "A"
+[secrets.BOTH]
+credential = "../up"
+deliver = ["never"]
+)");
+    load();
+    for (const char* const words :
+         {"hooks.before_checkpoint.command or code is needed", "hooks.after_restore.command or code is needed",
+          "secrets.NONE.credential or file or environment is needed",
+          "secrets.TWO.credential or file or environment is needed", "secrets.BOTH.credential must be a name",
+          "secrets.BOTH.deliver must hold", "env and secrets both set BOTH"}) {
+        EXPECT_TRUE(contains(all_problems(), words)) << words << "\n" << all_problems();
+    }
+}
+
 TEST_F(ConfigTest, RefusesPathsThatClimb)
 {
     add_template("octave", "image = \"x\"\n[[mounts]]\nsource = \"/srv/../etc\"\ntarget = \"/data/..\"\n");
@@ -406,6 +474,9 @@ TEST_F(TemplateDigestTest, ChangesWithAllThatShapesTheProcess)
                                    "image = \"x\"\n[warm.initialised]\nfile = \"/f\"\n",
                                    "image = \"x\"\n[warm.ready]\nfile = \"/f\"\n",
                                    "image = \"x\"\n[warm.ready]\nexec = [\"/f\"]\n",
+                                   "image = \"x\"\n[[hooks.before_checkpoint]]\ncode = \"a\"\n",
+                                   "image = \"x\"\n[[hooks.before_checkpoint]]\ncommand = [\"a\"]\n",
+                                   "image = \"x\"\n[secrets.A]\nfile = \"/a\"\n",
                                    "image = \"x\"\n[warm]\ntcp_quiescence = false\n"}) {
         digests.push_back(digest(text));
     }

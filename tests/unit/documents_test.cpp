@@ -328,6 +328,14 @@ TEST(ExecRequestDocument, ComesBackAsItWentOut)
     EXPECT_EQ(in.timeout, out.timeout);
 }
 
+TEST(ExecRequestDocument, CarriesCodeAndInput)
+{
+    EXPECT_EQ(decode_exec_request(sent(encode(ExecRequest{.code = "disp('\xC3\xA9')\n"}))).code, "disp('\xC3\xA9')\n");
+    for (const std::string& input : {std::string{"text\n"}, std::string("\xFF\x00", 2)}) {
+        EXPECT_EQ(decode_exec_request(sent(encode(ExecRequest{.command = {"cat"}, .input = input}))).input, input);
+    }
+}
+
 TEST(ExecRequestDocument, NeedsOnlyACommand)
 {
     const ExecRequest request = decode_exec_request(parse_json(R"({"command": ["true"]})"));
@@ -352,6 +360,12 @@ TEST(ExecRequestDocument, IsRefusedWithTheNameOfWhatIsWrong)
         {R"({"command": ["a"], "timeout": 30})", "timeout"},
         {R"({"command": ["a"], "timeout": "soon"})", "timeout"},
         {R"({"command": ["a"], "comand": ["b"]})", "comand"},
+        {R"({"command": ["a"], "code": "b"})", "command"},
+        {R"({"code": "a\u0000b"})", "code"},
+        {R"({"code": 1})", "code"},
+        {R"({"code": "a", "stdin": "b"})", "stdin"},
+        {R"({"command": ["a"], "stdin": "?", "stdin_encoding": "base64"})", "stdin"},
+        {R"({"command": ["a"], "stdin": "b", "stdin_encoding": "rot13"})", "stdin_encoding"},
     };
     for (const auto& [document, field] : refused) {
         SCOPED_TRACE(document);
@@ -394,9 +408,38 @@ TEST(ExecFrame, CarriesACharacterThatWasCutInTwo)
     EXPECT_EQ(first + second, text);
 }
 
+TEST(ExecFrame, CarriesTheNameOfTheCommand)
+{
+    const ExecFrame frame = decode_frame(encode_start_frame(ExecId{"exec-1"}));
+    EXPECT_EQ(frame.type, FrameType::start);
+    EXPECT_EQ(frame.exec, ExecId{"exec-1"});
+}
+
+TEST(ExecDocument, HoldsAllOfIt)
+{
+    const Json json = sent(
+        encode(ExecResult{.exit_status = 3, .path = ExecPath::agent, .elapsed = 1500us}, "out", "\xFF", true));
+    EXPECT_EQ(json, parse_json(R"({"exit_status": 3, "stdout": "out", "stderr": "/w==", "stderr_encoding": "base64",
+        "truncated": true, "timed_out": false, "session_ended": false, "path": "agent", "elapsed_ms": 1.5})"));
+}
+
+TEST(SignalRequest, TakesTheNamesOfSignals)
+{
+    EXPECT_EQ(decode_signal_request(parse_json(R"({"signal": "INT"})")), 2);
+    EXPECT_EQ(decode_signal_request(parse_json(R"({"signal": "KILL"})")), 9);
+    for (const char* const refused : {"{}", R"({"signal": "STOP"})", R"({"signal": 2})"}) {
+        expect_error(ErrorCode::invalid_argument, [&] { decode_signal_request(parse_json(refused)); });
+    }
+    expect_error(ErrorCode::invalid_argument,
+                 [&] { decode_signal_request(parse_json(R"({"signal": "INT", "to": "all"})")); });
+}
+
 TEST(ExecFrame, CarriesTheExit)
 {
-    const ExecFrame frame = decode_frame(encode_exit_frame({.exit_status = 124, .timed_out = true, .elapsed = 1500us}));
+    const ExecFrame frame = decode_frame(encode_exit_frame(
+        {.exit_status = 124, .timed_out = true, .session_ended = true, .path = ExecPath::agent, .elapsed = 1500us}));
+    EXPECT_TRUE(frame.result.session_ended);
+    EXPECT_EQ(frame.result.path, ExecPath::agent);
     EXPECT_EQ(frame.type, FrameType::exit);
     EXPECT_EQ(frame.result.exit_status, 124);
     EXPECT_TRUE(frame.result.timed_out);
