@@ -13,7 +13,7 @@ host_packages=(mmdebstrap gcc libc6-dev util-linux iproute2 procps debian-archiv
 build_packages=(g++ cmake ninja-build pkg-config libcpp-httplib-dev nlohmann-json3-dev libspdlog-dev libsqlitecpp-dev
     libsqlite3-dev libgtest-dev libcli11-dev libtomlplusplus-dev libarchive-dev libssl-dev libsystemd-dev
     libvalijson-dev libyaml-cpp-dev)
-tool_packages=(jq strace)
+tool_packages=(jq strace python3 perl)
 
 say() { printf '\n== %s (%d s)\n' "$*" $SECONDS; }
 die() { echo "${0##*/}: $*" >&2; exit 1; }

@@ -46,7 +46,8 @@ UniqueFd ContainerSocket::connect(const AgentAddress& address)
     const std::string path = "/proc/self/fd/" + std::to_string(file.get());
     sockaddr_un name{.sun_family = AF_UNIX};
     path.copy(name.sun_path, sizeof name.sun_path - 1);
-    UniqueFd socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    // Not to block: what listens may never accept, and its queue be full.
+    UniqueFd socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     if (!socket.valid()) throw system_error("make a socket", errno);
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0) {
         throw unreachable(address, system_error("connect", errno).what());

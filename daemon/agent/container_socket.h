@@ -13,7 +13,7 @@ namespace warmd::agent {
 class AgentConnector {
 public:
     virtual ~AgentConnector() = default;
-    /// A connected stream socket. Blocks for as long as the agent's queue is full. Throws as AgentChannel.
+    /// A connected stream socket that does not block. Throws as AgentChannel.
     virtual UniqueFd connect(const AgentAddress& address) = 0;
 };
 

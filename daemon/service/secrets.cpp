@@ -6,7 +6,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 
 #include "daemon/base/error.h"
 #include "daemon/base/unique_fd.h"
@@ -34,7 +33,6 @@ std::string read_file(const std::string& variable, const std::string& path)
     while ((count = ::read(file.get(), buffer.data(), buffer.size())) > 0 && value.size() <= kLongest) {
         value.append(buffer.data(), static_cast<std::size_t>(count));
     }
-    ::explicit_bzero(buffer.data(), buffer.size());
     if (count < 0) throw missing(variable, system_error("read " + path, errno).what());
     if (value.size() > kLongest) throw missing(variable, path + " is longer than 64 KiB");
     // Editors and echo end a file with a line feed that is no part of the secret.

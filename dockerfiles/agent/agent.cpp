@@ -25,7 +25,6 @@ namespace warmd::agent {
 
 namespace {
 
-constexpr int kBacklog = 128;
 constexpr std::chrono::seconds kLastWords{2};
 constexpr std::array kForwarded{SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
 
@@ -111,7 +110,7 @@ void Agent::listen()
     ::unlink(options_.socket.c_str());
     const mode_t mask = ::umask(0177);
     const bool bound = ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
-                       ::listen(listener_.get(), kBacklog) == 0;
+                       ::listen(listener_.get(), SOMAXCONN) == 0;
     const int error = errno;
     ::umask(mask);
     if (!bound) throw system_error("listen on " + options_.socket, error);

@@ -100,7 +100,6 @@ void Application::start(const Environment& env)
     spec.out = out.write.get();
     spec.err = err.write.get();
     const Spawned child = spawn(spec);
-    for (auto& [name, value] : spec.env) ::explicit_bzero(value.data(), value.size());  // may hold secrets
     if (child.pid == 0) throw Error{ErrorCode::not_ready, child.failure};
     pid_ = child.pid;
     const auto reader = [this](Pipe& pipe, FrameType stream) {

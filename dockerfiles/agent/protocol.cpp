@@ -41,9 +41,10 @@ Error refuse(const std::string& field, const std::string& problem)
     return Error{ErrorCode::invalid_argument, field + " " + problem}.with_field(field);
 }
 
+/// Rounded up: a time that is nearly over is not none.
 std::int64_t in_milliseconds(Duration duration)
 {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+    return std::chrono::ceil<std::chrono::milliseconds>(duration).count();
 }
 
 std::optional<Duration> read_timeout(JsonObject& json)

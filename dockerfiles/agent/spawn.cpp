@@ -82,7 +82,6 @@ Spawned spawn(const SpawnSpec& spec)
     if (pid < 0) throw system_error("fork", errno);
     if (pid == 0) become(spec, argv, envp, report.write.get());
     report.write.reset();
-    for (std::string& setting : settings) ::explicit_bzero(setting.data(), setting.size());  // may hold secrets
 
     Failure failure;
     ssize_t count = 0;
