@@ -208,6 +208,7 @@ Request decode_request(std::string_view payload)
     case Op::resumed:
         request.env = read_env(json);
         request.hostname = json.optional_text("hostname").value_or("");
+        if (holds_nul(request.hostname)) throw refuse("hostname", "cannot hold a NUL");
         break;
     }
     json.finish();

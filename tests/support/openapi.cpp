@@ -2,6 +2,7 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <mutex>
 #include <sstream>
 #include <stdexcept>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
@@ -129,6 +130,9 @@ std::string OpenApi::check_schema(const Json& schema, const Json& document) cons
 {
     Json root = schema;
     root["components"] = document_.at("components");
+    // std::regex, for patterns, fills a table of libstdc++ that all threads share.
+    static std::mutex mutex;
+    const std::scoped_lock lock{mutex};
     valijson::Schema parsed;
     valijson::SchemaParser parser;
     const valijson::adapters::NlohmannJsonAdapter schema_adapter{root};

@@ -8,6 +8,7 @@ import java.io.PrintStream;
 import java.lang.reflect.Field;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collections;
@@ -148,7 +149,8 @@ public final class SessionLoop {
      * Lets interrupts pass that came while nothing ran: handlers run in threads of their own, later than the signal.
      * One dispatcher starts these threads, that for a signal of a higher number after those for the lower ones.
      */
-    private void drainInterrupts() {
+    private void drainInterrupts() throws IOException {
+        while (interruptIsPending()) Thread.onSpinWait();
         Signal.raise(new Signal("WINCH"));
         looked.acquireUninterruptibly();
         ThreadGroup group = Thread.currentThread().getThreadGroup();
@@ -165,7 +167,15 @@ public final class SessionLoop {
         }
     }
 
-    private int evaluateGuarded(String code) {
+    /** Whether the kernel still has one for us: the thread that takes it may be slower than the next request. */
+    private static boolean interruptIsPending() throws IOException {
+        try (var lines = Files.lines(Path.of("/proc/self/status"), StandardCharsets.ISO_8859_1)) {
+            return lines.anyMatch(line -> line.startsWith("ShdPnd:")
+                && (Integer.parseInt(line.substring(line.length() - 2), 16) & 2) != 0);
+        }
+    }
+
+    private int evaluateGuarded(String code) throws IOException {
         drainInterrupts();
         synchronized (lock) {
             running = true;
