@@ -15,6 +15,8 @@ build_packages=(g++ cmake ninja-build pkg-config libcpp-httplib-dev nlohmann-jso
     libvalijson-dev libyaml-cpp-dev)
 tool_packages=(jq strace python3 perl)
 
+applications=()  # whose images are made; none named: all
+
 say() { printf '\n== %s (%d s)\n' "$*" $SECONDS; }
 die() { echo "${0##*/}: $*" >&2; exit 1; }
 
@@ -45,7 +47,7 @@ make_test_host() {
         "$testhost" build "$host" "${packages[@]}"
         echo "${packages[*]}" > "$cache/host.packages"
     fi
-    "$images" build "$cache/images"
+    "$images" build "$cache/images" "${applications[@]}"
 }
 
 boot_test_host() {
@@ -65,7 +67,7 @@ install_warmd() {  # CMAKE-OPTION...
         die "the build in the test host failed"
     fi
     on_host cmake --install /var/tmp/warmd-build > /dev/null
-    "$images" load "$host" "$cache/images"
+    "$images" load "$host" "$cache/images" "${applications[@]}"
     on_host systemd-sysusers
     on_host sh -c 'mkdir -p /etc/warmd/templates.d && cp /usr/share/warmd/templates/octave.toml /etc/warmd/templates.d/'
     on_host systemctl daemon-reload
