@@ -30,16 +30,7 @@ wait_until 10 started
 kill -9 $client
 wait_until 15 dead
 
-# Output appears while the command runs: this one ends only after its output was seen.
-mkfifo /tmp/first-line
-warmctl exec "$id" -- bash -c 'echo early; until [ -e /tmp/go ]; do sleep 0.05; done; echo late' > /tmp/first-line &
-exec 3< /tmp/first-line
-read -r line <&3
-expect_equal "$line" early
-exec_in "$id" touch /tmp/go
-read -r line <&3
-expect_equal "$line" late
-rm /tmp/first-line
+expect_output_early "$id" exec_in "$id" bash -c 'echo early; until [ -e /tmp/go ]; do sleep 0.05; done; echo late'
 
 warmctl -q instance rm "$id"
 exec_in "$id" true 2> "$err"

@@ -29,6 +29,22 @@ exec_in() {  # INSTANCE COMMAND...
     warmctl exec "$id" -- "$@"
 }
 
+# Output appears while a command runs: COMMAND prints "early", waits for /tmp/go in INSTANCE, which is made only after
+# that was seen, and prints "late".
+expect_output_early() {  # INSTANCE COMMAND...
+    local id=$1 line; shift
+    mkfifo /tmp/first-line
+    "$@" > /tmp/first-line &
+    exec 3< /tmp/first-line
+    read -r line <&3
+    expect_equal "$line" early
+    exec_in "$id" touch /tmp/go
+    read -r line <&3
+    expect_equal "$line" late
+    exec 3<&-
+    rm /tmp/first-line
+}
+
 forget_templates() {
     mkdir -p /etc/warmd/templates.d
     rm -f /etc/warmd/templates.d/*

@@ -46,17 +46,7 @@ done
 podman exec "warmd-$id" matlab-bs-wait -wait-for-ever 2> /dev/null
 expect_equal $? 2 "an unknown option of matlab-bs-wait"
 
-# Output appears while the code runs: it ends only after its output was seen.
-mkfifo /tmp/first-line
-code "disp('early'), while ~exist('/tmp/go', 'file'), pause(0.01); end, disp('late')" > /tmp/first-line &
-exec 3< /tmp/first-line
-read -r line <&3
-expect_equal "$line" early
-exec_in "$id" touch /tmp/go
-read -r line <&3
-expect_equal "$line" late
-exec 3<&-
-rm /tmp/first-line
+expect_output_early "$id" code "disp('early'), while ~exist('/tmp/go', 'file'), pause(0.01); end, disp('late')"
 
 # One document instead of a stream, with the time that it took.
 answer=$(api -D "$err" -H 'Accept: application/json' -H 'Content-Type: application/json' \
