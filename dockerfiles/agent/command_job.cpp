@@ -59,9 +59,12 @@ CommandJob::~CommandJob()
 void CommandJob::ended(int wait_status)
 {
     pid_ = 0;
-    // What the command itself wrote is in the pipes by now. What it left behind may hold them open for ever.
+    // What the command itself wrote is in the pipes by now. What it left behind may hold them open for ever, and must
+    // not write after the end.
     out_->drain();
     err_->drain();
+    out_.reset();
+    err_.reset();
     client_.finished({.exit_status = timed_out_ ? kStatusTimeout : exit_status_of(wait_status),
                       .timed_out = timed_out_,
                       .elapsed = elapsed_since(began_)});
@@ -84,8 +87,8 @@ void CommandJob::signal(int number)
 
 void CommandJob::resume_output()
 {
-    out_->pause(false);
-    err_->pause(false);
+    if (out_) out_->pause(false);
+    if (err_) err_->pause(false);
 }
 
 void CommandJob::kill()
