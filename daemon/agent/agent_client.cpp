@@ -49,9 +49,11 @@ public:
             if (stop.stop_requested()) throw Error{ErrorCode::cancelled, "the command was cancelled"};
             write();
             if (!read()) throw broken("it ended before its reply");
-            while (auto frame = reader_.next()) {
+            while (auto frame = next_frame()) {
                 if (frame->type == FrameType::reply) return std::move(frame->payload);
+                const SteadyTime began = std::chrono::steady_clock::now();
                 output(*frame);
+                deadline_ += std::chrono::steady_clock::now() - began;  // that time was not the agent's
             }
         }
     }
@@ -66,14 +68,25 @@ public:
     void wait_for_end()
     {
         ExecSignals none;
-        do wait(none.descriptor());
-        while (read());
+        do {
+            if (next_frame()) throw broken("it goes on after its reply");
+            wait(none.descriptor());
+        } while (read());
     }
 
 private:
     static Error broken(const std::string& why)
     {
         return Error{ErrorCode::engine_failed, "the connection to the agent broke"}.with_cause(why);
+    }
+
+    std::optional<Frame> next_frame()
+    {
+        try {
+            return reader_.next();
+        } catch (const Error& error) {
+            throw broken(error.what());  // its mistake, not that of whoever asked
+        }
     }
 
     void wait(int event)
@@ -85,7 +98,8 @@ private:
         const int timeout = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 3'600'000));
         const int ready = ::poll(polled.data(), polled.size(), timeout);
         if (ready < 0 && errno != EINTR) throw system_error("wait for the agent", errno);
-        if (ready == 0 && std::chrono::steady_clock::now() >= deadline_) {
+        // Whatever it sends: an agent that never comes to its reply has no more time than a silent one.
+        if (std::chrono::steady_clock::now() >= deadline_) {
             throw Error{ErrorCode::timeout, "the agent does not answer in time"}.with_hint(
                 "its container may be stopped or out of CPU: look at it with podman inspect, or terminate the "
                 "instance");

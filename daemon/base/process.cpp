@@ -132,6 +132,7 @@ void set_hostname_of(int pid, const std::string& hostname)
 
 void kill_process_tree(int pid, const std::function<bool(int)>& may_kill)
 {
+    if (pid <= 0) return;  // 0 is the parent of PID 1 and of all kernel threads
     constexpr int kRounds = 20;
     std::set<int> victims{pid};
     for (int round = 0; round < kRounds; ++round) {

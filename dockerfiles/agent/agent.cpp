@@ -90,7 +90,12 @@ Agent::Agent(AgentOptions options) : options_{std::move(options)}, env_{own_envi
     listen();
 }
 
-Agent::~Agent() = default;
+Agent::~Agent()
+{
+    // Their jobs refer to the application and to the list of commands.
+    retired_.clear();
+    connections_.clear();
+}
 
 int Agent::run()
 {

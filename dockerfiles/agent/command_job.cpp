@@ -53,12 +53,13 @@ CommandJob::CommandJob(Reactor& reactor, const ExecSpec& spec, Environment env, 
 CommandJob::~CommandJob()
 {
     if (deadline_) reactor_.cancel(*deadline_);
-    if (pid_ != 0) kill();
+    kill();
 }
 
 void CommandJob::ended(int wait_status)
 {
     pid_ = 0;
+    if (deadline_) reactor_.cancel(*std::exchange(deadline_, std::nullopt));  // a slow client keeps the job for longer
     // What the command itself wrote is in the pipes by now. What it left behind may hold them open for ever, and must
     // not write after the end.
     out_->drain();
@@ -93,7 +94,8 @@ void CommandJob::resume_output()
 
 void CommandJob::kill()
 {
-    kill_process_tree(pid_, [](int pid) { return pid != 1; });
+    // Zero would be the parent of PID 1: all that runs in the container.
+    if (pid_ != 0) kill_process_tree(pid_, [](int pid) { return pid != 1; });
 }
 
 }  // namespace warmd::agent
