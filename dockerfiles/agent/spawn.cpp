@@ -36,7 +36,8 @@ struct Failure {
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::signal(SIGPIPE, SIG_DFL);
+    // Ours, and those that were ignored when we were started.
+    for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
     const int in = spec.in >= 0 ? spec.in : ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     ::dup2(in, STDIN_FILENO);
     if (spec.out >= 0) ::dup2(spec.out, STDOUT_FILENO);

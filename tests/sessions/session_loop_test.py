@@ -35,6 +35,12 @@ command = []
 Answer = collections.namedtuple("Answer", "status out err")
 
 
+def default_signals():
+    """As the agent starts it: whoever started these tests in the background has SIGINT ignored, and so would the loop."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def encode(field):
     return urllib.parse.quote(field, safe="")
 
@@ -51,6 +57,7 @@ class Session:
         self.changed = threading.Condition()
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            preexec_fn=default_signals,
             env={"PATH": os.environ["PATH"], "HOME": "/", "LANG": "C.UTF-8", "WARM_SESSION": self.inside(fifo)})
         self.readers = [threading.Thread(target=self.read, args=pair)
                         for pair in enumerate((self.process.stdout, self.process.stderr))]
