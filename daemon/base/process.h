@@ -28,7 +28,7 @@ void set_hostname_of(int pid, const std::string& hostname);
 
 /// Kills process `pid`, its descendants and its session with SIGKILL: those for which `may_kill` is true, asked
 /// while a descriptor keeps the pid from becoming another process. Returns when a scan finds none of them any
-/// more, or after a few rounds against processes that fork faster.
+/// more, or after a few rounds against processes that fork faster. Does nothing when `pid` is 0.
 void kill_process_tree(int pid, const std::function<bool(int)>& may_kill);
 
 }  // namespace warmd

@@ -66,8 +66,7 @@ ExecResult Exec::run(const InstanceId& id, const ExecId& exec, const ExecRequest
 {
     const auto admission = admit(id);
     Instance instance = catalog_.get(id);
-    const auto known = templates_.all().find(instance.template_name);
-    const Template from = known != templates_.all().end() ? known->second : Template{};
+    const Template from = templates_.get_or_defaults(instance.template_name);
     const Duration timeout = request.timeout.value_or(from.exec_timeout);
     ExecRequest full = request;
     full.env.merge(read_secrets(from, SecretUse::exec));

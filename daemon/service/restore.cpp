@@ -76,9 +76,7 @@ Instance Restore::run(const CheckpointId& id, OperationRun& run)
 
 void Restore::import(const Checkpoint& checkpoint, Instance& instance, OperationRun& run)
 {
-    // A template that is gone since leaves its checkpoints with the defaults.
-    const auto known = templates_.all().find(checkpoint.template_name);
-    const Template from = known != templates_.all().end() ? known->second : Template{};
+    const Template from = templates_.get_or_defaults(checkpoint.template_name);
     const UniqueFd tarball = store_.open(checkpoint.id, checkpoint.size_bytes);
     run.phase("restore", [&] {
         instance.container = engine_.restore(read_all_of(tarball),

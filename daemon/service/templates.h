@@ -24,6 +24,13 @@ public:
             "GET /v1/templates lists them; they are files in /etc/warmd/templates.d, read when warmd starts");
     }
 
+    /// For an instance or checkpoint that may have outlived its template: the defaults then.
+    [[nodiscard]] Template get_or_defaults(const TemplateName& name) const
+    {
+        const auto found = all_.find(name);
+        return found != all_.end() ? found->second : Template{};
+    }
+
 private:
     std::map<TemplateName, Template> all_;
 };

@@ -94,8 +94,7 @@ void CommandJob::resume_output()
 
 void CommandJob::kill()
 {
-    // Zero would be the parent of PID 1: all that runs in the container.
-    if (pid_ != 0) kill_process_tree(pid_, [](int pid) { return pid != 1; });
+    kill_process_tree(pid_, [](int pid) { return pid != 1; });
 }
 
 }  // namespace warmd::agent

@@ -230,6 +230,16 @@ TEST(KillProcessTree, SparesAProcessThatMayNotBeKilled)
     EXPECT_EQ(::waitpid(child.pid(), nullptr, WNOHANG), 0);
 }
 
+TEST(KillProcessTree, OfNoProcessAsksForNone)
+{
+    bool asked = false;
+    kill_process_tree(0, [&asked](int) {
+        asked = true;
+        return false;
+    });
+    EXPECT_FALSE(asked);
+}
+
 TEST(KillProcessTree, KillsAProcess)
 {
     const Child child{[] { return true; }};
