@@ -162,6 +162,76 @@ void put_bytes(Json& json, const std::string& name, const std::string& encoding,
     }
 }
 
+Json encode_policy(const PoolPolicy& policy)
+{
+    return {{"min_idle", policy.min_idle},
+            {"max_size", policy.max_size},
+            {"idle_ttl", format_duration(policy.idle_ttl)},
+            {"max_lifetime", format_duration(policy.max_lifetime)},
+            {"frozen", policy.frozen}};
+}
+
+/// Nothing when there is no such member.
+std::optional<Duration> decode_duration(JsonObject& object, std::string_view name)
+{
+    const auto text = object.optional_text(name);
+    if (!text) return std::nullopt;
+    try {
+        return parse_duration(*text);
+    } catch (Error& error) {
+        throw std::move(error).with_field(object.path_of(name));
+    }
+}
+
+Duration decode_wait(JsonObject& object, Duration otherwise)
+{
+    const Duration wait = decode_duration(object, "wait").value_or(otherwise);
+    if (wait <= std::chrono::minutes{10}) return wait;
+    throw Error{ErrorCode::invalid_argument, "wait must be 10m at most"}.with_field("wait");
+}
+
+ExecRequest decode_command(JsonObject& object)
+{
+    ExecRequest request;
+    request.command = object.texts("command");
+    request.code = object.optional_text("code");
+    if (request.command.empty() == !request.code) {
+        throw Error{ErrorCode::invalid_argument, "command or code is needed, and not both"}
+            .with_field("command")
+            .with_hint(R"(send {"command": ["program", "argument"]}, or {"code": "text"} for the warm session)");
+    }
+    if (request.code && request.code->find('\0') != std::string::npos) {
+        throw Error{ErrorCode::invalid_argument, "code has a NUL in it"}.with_field("code");
+    }
+    request.input = decode_input(object);
+    if (!request.input.empty() && request.code) {
+        throw Error{ErrorCode::invalid_argument, "stdin goes with command: a session has no standard input"}.with_field(
+            "stdin");
+    }
+    request.env = object.text_map("env");
+    for (const auto& [name, value] : request.env) {
+        const bool good = !name.empty() && name.find('=') == std::string::npos &&
+                          (name + value).find('\0') == std::string::npos;
+        if (!good)
+            throw Error{ErrorCode::invalid_argument, "env has a name that no variable can have"}.with_field("env");
+    }
+    request.workdir = object.optional_text("workdir").value_or("");
+    if (!request.workdir.empty() && request.workdir.front() != '/') {
+        throw Error{ErrorCode::invalid_argument, "workdir must be an absolute path"}.with_field("workdir");
+    }
+    request.user = object.optional_text("user").value_or("");
+    if ((request.workdir + request.user).find('\0') != std::string::npos) {
+        throw Error{ErrorCode::invalid_argument, "workdir or user has a NUL in it"}.with_field("workdir");
+    }
+    request.timeout = decode_duration(object, "timeout");
+    for (const std::string& argument : request.command) {
+        if (argument.find('\0') != std::string::npos) {
+            throw Error{ErrorCode::invalid_argument, "command has a NUL in it"}.with_field("command");
+        }
+    }
+    return request;
+}
+
 Json encode_result(const ExecResult& result)
 {
     return {{"exit_status", result.exit_status},
@@ -211,7 +281,8 @@ Json encode(const Template& document)
             {"secrets", encode_secrets(document.secrets)},
             {"checkpoint_timeout", format_duration(document.checkpoint_timeout)},
             {"restore_timeout", format_duration(document.restore_timeout)},
-            {"exec_timeout", format_duration(document.exec_timeout)}};
+            {"exec_timeout", format_duration(document.exec_timeout)},
+            {"pool", encode_policy(document.pool)}};
 }
 
 Json encode(const Instance& document)
@@ -221,6 +292,7 @@ Json encode(const Instance& document)
             {"state", to_string(document.state)},
             {"reason", or_null(document.reason)},
             {"origin", to_string(document.origin)},
+            {"path", to_string(document.path)},
             {"checkpoint", or_null(document.checkpoint.value())},
             {"container", or_null(document.container.value())},
             {"container_name", container_name(document.id)},
@@ -275,6 +347,7 @@ Instance decode_instance(const Json& json)
     document.state = decode_word(object, "state", instance_state_from_string);
     document.reason = object.optional_text("reason").value_or("");
     document.origin = decode_word(object, "origin", origin_from_string);
+    document.path = decode_word(object, "path", instance_path_from_string);
     document.checkpoint = decode_id<CheckpointId>(object, "checkpoint");
     document.container = decode_id<ContainerId>(object, "container");
     document.agent_socket = object.optional_text("agent_socket").value_or("");
@@ -332,6 +405,72 @@ Operation decode_operation(const Json& json)
     return document;
 }
 
+Json encode(const Lease& document)
+{
+    return {{"id", document.id.value()},
+            {"template", document.template_name.value()},
+            {"instance", document.instance.value()},
+            {"state", to_string(document.state)},
+            {"path", to_string(document.path)},
+            {"ttl", format_duration(document.ttl)},
+            {"created_at", format_time(document.created_at)},
+            {"expires_at", format_time(document.expires_at)},
+            {"ended_at", encode_time(document.ended_at)},
+            {"elapsed_ms", milliseconds(document.elapsed)}};
+}
+
+Lease decode_lease(const Json& json)
+{
+    JsonObject object{json};
+    Lease document;
+    document.id = LeaseId{object.text("id")};
+    document.template_name = TemplateName{object.text("template")};
+    document.instance = InstanceId{object.text("instance")};
+    document.state = decode_word(object, "state", lease_state_from_string);
+    document.path = decode_word(object, "path", instance_path_from_string);
+    document.ttl = parse_duration(object.text("ttl"));
+    document.created_at = parse_time(object.text("created_at"));
+    document.expires_at = parse_time(object.text("expires_at"));
+    document.ended_at = decode_time(object, "ended_at");
+    document.elapsed = decode_milliseconds(object, "elapsed_ms");
+    return document;
+}
+
+Json encode(const PoolStatus& document)
+{
+    Json json = encode_policy(document.policy);
+    json["template"] = document.template_name.value();
+    json["checkpoint"] = or_null(document.checkpoint.value());
+    json["idle"] = document.idle;
+    json["leased"] = document.leased;
+    json["filling"] = document.filling;
+    json["draining"] = document.draining;
+    json["waiting"] = document.waiting;
+    json["held_back"] = or_null(document.held_back);
+    return json;
+}
+
+PoolStatus decode_pool(const Json& json)
+{
+    JsonObject object{json};
+    const auto number = [&object](std::string_view name) { return static_cast<int>(object.integer(name)); };
+    PoolStatus document;
+    document.template_name = TemplateName{object.text("template")};
+    document.policy = {.min_idle = number("min_idle"),
+                       .max_size = number("max_size"),
+                       .idle_ttl = parse_duration(object.text("idle_ttl")),
+                       .max_lifetime = parse_duration(object.text("max_lifetime")),
+                       .frozen = object.optional_boolean("frozen").value_or(false)};
+    document.checkpoint = decode_id<CheckpointId>(object, "checkpoint");
+    document.idle = number("idle");
+    document.leased = number("leased");
+    document.filling = number("filling");
+    document.draining = number("draining");
+    document.waiting = number("waiting");
+    document.held_back = object.optional_text("held_back").value_or("");
+    return document;
+}
+
 Json encode_error(const Error& error)
 {
     Json json = Json::object();
@@ -377,6 +516,42 @@ Json encode(const ExecRequest& request)
     return json;
 }
 
+Json encode(const LeaseRequest& request)
+{
+    return {{"wait", format_duration(request.wait)}, {"ttl", format_duration(request.ttl)}, {"cold", request.cold}};
+}
+
+LeaseRequest decode_lease_request(const Json& json)
+{
+    JsonObject object{json};
+    LeaseRequest request;
+    request.wait = decode_wait(object, request.wait);
+    request.ttl = decode_duration(object, "ttl").value_or(request.ttl);
+    if (request.ttl < std::chrono::seconds{1} || request.ttl > std::chrono::hours{24}) {
+        throw Error{ErrorCode::invalid_argument, "ttl must be 1s at least and 24h at most"}.with_field("ttl");
+    }
+    request.cold = object.optional_boolean("cold").value_or(false);
+    object.finish();
+    return request;
+}
+
+Json encode(const RunRequest& request)
+{
+    Json json = encode(request.command);
+    json["wait"] = format_duration(request.wait);
+    return json;
+}
+
+RunRequest decode_run_request(const Json& json)
+{
+    JsonObject object{json};
+    RunRequest request;
+    request.wait = decode_wait(object, request.wait);
+    request.command = decode_command(object);
+    object.finish();
+    return request;
+}
+
 int decode_signal_request(const Json& json)
 {
     JsonObject object{json};
@@ -401,52 +576,21 @@ Json encode(const ExecResult& result, std::string_view out, std::string_view err
 
 std::string encode_start_frame(const ExecId& exec) { return dump_json({{"type", "start"}, {"exec", exec.value()}}); }
 
+std::string encode_start_frame(const ExecId& exec, const InstanceId& instance, InstancePath path)
+{
+    return dump_json(
+        {{"type", "start"}, {"exec", exec.value()}, {"instance", instance.value()}, {"path", to_string(path)}});
+}
+
+std::string encode_progress_frame(InstancePath path, std::string_view detail)
+{
+    return dump_json({{"type", "progress"}, {"path", to_string(path)}, {"detail", detail}});
+}
+
 ExecRequest decode_exec_request(const Json& json)
 {
     JsonObject object{json};
-    ExecRequest request;
-    request.command = object.texts("command");
-    request.code = object.optional_text("code");
-    if (request.command.empty() == !request.code) {
-        throw Error{ErrorCode::invalid_argument, "command or code is needed, and not both"}
-            .with_field("command")
-            .with_hint(R"(send {"command": ["program", "argument"]}, or {"code": "text"} for the warm session)");
-    }
-    if (request.code && request.code->find('\0') != std::string::npos) {
-        throw Error{ErrorCode::invalid_argument, "code has a NUL in it"}.with_field("code");
-    }
-    request.input = decode_input(object);
-    if (!request.input.empty() && request.code) {
-        throw Error{ErrorCode::invalid_argument, "stdin goes with command: a session has no standard input"}.with_field(
-            "stdin");
-    }
-    request.env = object.text_map("env");
-    for (const auto& [name, value] : request.env) {
-        const bool good = !name.empty() && name.find('=') == std::string::npos &&
-                          (name + value).find('\0') == std::string::npos;
-        if (!good)
-            throw Error{ErrorCode::invalid_argument, "env has a name that no variable can have"}.with_field("env");
-    }
-    request.workdir = object.optional_text("workdir").value_or("");
-    if (!request.workdir.empty() && request.workdir.front() != '/') {
-        throw Error{ErrorCode::invalid_argument, "workdir must be an absolute path"}.with_field("workdir");
-    }
-    request.user = object.optional_text("user").value_or("");
-    if ((request.workdir + request.user).find('\0') != std::string::npos) {
-        throw Error{ErrorCode::invalid_argument, "workdir or user has a NUL in it"}.with_field("workdir");
-    }
-    if (const auto timeout = object.optional_text("timeout")) {
-        try {
-            request.timeout = parse_duration(*timeout);
-        } catch (Error& error) {
-            throw std::move(error).with_field("timeout");
-        }
-    }
-    for (const std::string& argument : request.command) {
-        if (argument.find('\0') != std::string::npos) {
-            throw Error{ErrorCode::invalid_argument, "command has a NUL in it"}.with_field("command");
-        }
-    }
+    ExecRequest request = decode_command(object);
     object.finish();
     return request;
 }
@@ -485,6 +629,12 @@ ExecFrame decode_frame(std::string_view line)
     } else if (type == "start") {
         frame.type = FrameType::start;
         frame.exec = ExecId{object.text("exec")};
+        frame.instance = decode_id<InstanceId>(object, "instance");
+        if (object.child("path") != nullptr) frame.path = decode_word(object, "path", instance_path_from_string);
+    } else if (type == "progress") {
+        frame.type = FrameType::progress;
+        frame.path = decode_word(object, "path", instance_path_from_string);
+        frame.data = object.text("detail");
     } else if (type == "exit") {
         frame.type = FrameType::exit;
         frame.result = {.exit_status = static_cast<int>(object.integer("exit_status")),

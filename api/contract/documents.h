@@ -9,7 +9,9 @@
 #include "daemon/model/checkpoint.h"
 #include "daemon/model/exec.h"
 #include "daemon/model/instance.h"
+#include "daemon/model/lease.h"
 #include "daemon/model/operation.h"
+#include "daemon/model/pool.h"
 #include "daemon/model/template.h"
 
 // The documents of the API, as api/openapi.yaml describes them: what the daemon writes the client reads with
@@ -22,10 +24,14 @@ Json encode(const Template& document);
 Json encode(const Instance& document);
 Json encode(const Checkpoint& document);
 Json encode(const Operation& document);
+Json encode(const Lease& document);
+Json encode(const PoolStatus& document);
 
 Instance decode_instance(const Json& json);
 Checkpoint decode_checkpoint(const Json& json);
 Operation decode_operation(const Json& json);
+Lease decode_lease(const Json& json);
+PoolStatus decode_pool(const Json& json);
 
 /// {"items": [...], "next_cursor": ...}: the cursor is null on the last page.
 template <typename T>
@@ -49,6 +55,25 @@ Json encode(const ExecRequest& request);
 /// Strict. The timeout is text: "30s".
 ExecRequest decode_exec_request(const Json& json);
 
+/// What a client wants of a lease. Durations are text: "30s".
+struct LeaseRequest {
+    Duration wait = std::chrono::seconds{30};  // for an instance, before the request is refused
+    Duration ttl = Lease{}.ttl;
+    bool cold = false;  // start the application where nothing can be restored
+};
+Json encode(const LeaseRequest& request);
+/// Strict.
+LeaseRequest decode_lease_request(const Json& json);
+
+/// A command for a template: what an exec is, and how long to wait for an instance of the pool.
+struct RunRequest {
+    ExecRequest command;
+    Duration wait = std::chrono::seconds{30};
+};
+Json encode(const RunRequest& request);
+/// Strict.
+RunRequest decode_run_request(const Json& json);
+
 /// {"signal": "INT"}: the number. Strict.
 int decode_signal_request(const Json& json);
 
@@ -56,17 +81,23 @@ int decode_signal_request(const Json& json);
 Json encode(const ExecResult& result, std::string_view out, std::string_view err, bool truncated);
 
 /// One line of an exec's answer, without the line feed.
-enum class FrameType { start, out, err, exit, error, keepalive };
+enum class FrameType { progress, start, out, err, exit, error, keepalive };
 struct ExecFrame {
     FrameType type = FrameType::keepalive;
     ExecId exec;                                                 // of start
-    std::string data;                                            // of out and err
+    InstanceId instance;                                         // of start, where the request named a template
+    std::optional<InstancePath> path;                            // of start and progress, likewise
+    std::string data;                                            // of out, err and progress
     ExecResult result;                                           // of exit
     Error error{ErrorCode::internal, "no error in this frame"};  // of error
 };
 
 /// `data` travels as text where it is UTF-8, otherwise as base 64 with "encoding": "base64".
 std::string encode_start_frame(const ExecId& exec);
+/// Of a run: which instance it is, and how it was come by.
+std::string encode_start_frame(const ExecId& exec, const InstanceId& instance, InstancePath path);
+/// Of a run, before its start: what is being done to get an instance.
+std::string encode_progress_frame(InstancePath path, std::string_view detail);
 std::string encode_output_frame(ExecStream stream, std::string_view data);
 std::string encode_exit_frame(const ExecResult& result);
 std::string encode_error_frame(const Error& error);

@@ -89,6 +89,7 @@ void run(Context& context, const InstanceId& id, const ExecRequest& request)
             context.exit_status = frame.result.exit_status;
             break;
         case contract::FrameType::error: throw Error{frame.error};
+        case contract::FrameType::progress:
         case contract::FrameType::keepalive: break;
         }
     });

@@ -31,12 +31,14 @@ using InstanceId = Id<struct InstanceIdTag>;
 using OperationId = Id<struct OperationIdTag>;
 /// Podman's id of a container: 64 hexadecimal digits.
 using ContainerId = Id<struct ContainerIdTag>;
+using LeaseId = Id<struct LeaseIdTag>;
 /// One running command; known only while it runs.
 using ExecId = Id<struct ExecIdTag>;
 
 constexpr std::string_view kInstancePrefix = "inst-";
 constexpr std::string_view kCheckpointPrefix = "ckpt-";
 constexpr std::string_view kOperationPrefix = "op-";
+constexpr std::string_view kLeasePrefix = "lease-";
 constexpr std::string_view kExecPrefix = "exec-";
 
 /// `prefix` and sixteen characters of which the first nine grow with time, so that ids sort by age. Unique

@@ -144,7 +144,7 @@ Checkpoint read_checkpoint(Database& database, Statement& row)
 }
 
 constexpr const char* kInstanceColumns =
-    "id, template, state, reason, origin, checkpoint, container, created_at, terminated_at, agent_socket";
+    "id, template, state, reason, origin, checkpoint, container, created_at, terminated_at, agent_socket, path";
 
 Instance read_instance(Database& database, Statement& row)
 {
@@ -159,6 +159,7 @@ Instance read_instance(Database& database, Statement& row)
     instance.created_at = time_from(row.getColumn(7));
     instance.terminated_at = optional_time_from(row.getColumn(8));
     instance.agent_socket = row.getColumn(9).getString();
+    instance.path = word(instance_path_from_string(row.getColumn(10).getString()), row.getColumn(10));
     instance.phases = read_phases(database, instance.id.value());
     return instance;
 }
@@ -166,11 +167,11 @@ Instance read_instance(Database& database, Statement& row)
 void write_instance(Database& database, const Instance& instance)
 {
     Statement insert{database, std::string{"INSERT OR REPLACE INTO instance ("} + kInstanceColumns +
-                                   ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
+                                   ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
     Binder{insert} << instance.id.value() << instance.template_name.value() << to_string(instance.state)
                    << instance.reason << to_string(instance.origin) << instance.checkpoint.value()
                    << instance.container.value() << instance.created_at << instance.terminated_at
-                   << instance.agent_socket;
+                   << instance.agent_socket << to_string(instance.path);
     insert.exec();
     write_phases(database, instance.id.value(), instance.phases);
 }

@@ -18,6 +18,22 @@ constexpr std::array kSteps{
     // Where the agent of an instance, and of those restored from a checkpoint, listens; '' where there is none.
     "ALTER TABLE instance ADD COLUMN agent_socket TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE checkpoint ADD COLUMN agent_socket TEXT NOT NULL DEFAULT '';",
+    // How an instance was made; until then all were restored in one way. Leases.
+    "ALTER TABLE instance ADD COLUMN path TEXT NOT NULL DEFAULT 'cold';"
+    "UPDATE instance SET path = 'archive' WHERE origin = 'restore';"
+    "CREATE TABLE lease ("
+    "    id         TEXT PRIMARY KEY,"
+    "    template   TEXT NOT NULL,"
+    "    instance   TEXT NOT NULL,"
+    "    state      TEXT NOT NULL,"
+    "    path       TEXT NOT NULL,"
+    "    ttl        INTEGER NOT NULL,"
+    "    created_at INTEGER NOT NULL,"
+    "    expires_at INTEGER NOT NULL,"
+    "    ended_at   INTEGER,"
+    "    elapsed    INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX lease_by_state ON lease (state, id);",
 };
 
 }  // namespace

@@ -25,6 +25,12 @@ enum class Origin { warm, restore };
 std::string_view to_string(Origin origin);
 std::optional<Origin> origin_from_string(std::string_view text);
 
+/// How a ready instance was come by, fastest first: it stood in its pool; it was restored from the unpacked images, or
+/// from the tarball as Podman does by itself; the application was started.
+enum class InstancePath { pool, linked, archive, cold };
+std::string_view to_string(InstancePath path);
+std::optional<InstancePath> instance_path_from_string(std::string_view text);
+
 /// A container that warm or restore made.
 struct Instance {
     InstanceId id;
@@ -32,9 +38,10 @@ struct Instance {
     InstanceState state = InstanceState::warming;
     std::string reason;  // why it is terminated or draining; empty otherwise
     Origin origin = Origin::warm;
-    CheckpointId checkpoint;   // restored from; empty for a warmed one
-    ContainerId container;     // empty until Podman has created it
-    std::string agent_socket;  // in the container; empty when its image has no agent
+    InstancePath path = InstancePath::cold;  // how it was made, hence never `pool`
+    CheckpointId checkpoint;                 // restored from; empty for a warmed one
+    ContainerId container;                   // empty until Podman has created it
+    std::string agent_socket;                // in the container; empty when its image has no agent
     Time created_at;
     std::optional<Time> terminated_at;
     Phases phases;

@@ -3,6 +3,7 @@
 #include "daemon/model/checkpoint.h"
 #include "daemon/model/exec.h"
 #include "daemon/model/instance.h"
+#include "daemon/model/lease.h"
 #include "daemon/model/operation.h"
 #include "daemon/model/template.h"
 
@@ -22,6 +23,19 @@ constexpr EnumNames<InstanceState, 6> kInstanceStates{{{
 }}};
 
 constexpr EnumNames<Origin, 2> kOrigins{{{{Origin::warm, "warm"}, {Origin::restore, "restore"}}}};
+
+constexpr EnumNames<InstancePath, 4> kInstancePaths{{{
+    {InstancePath::pool, "pool"},
+    {InstancePath::linked, "linked"},
+    {InstancePath::archive, "archive"},
+    {InstancePath::cold, "cold"},
+}}};
+
+constexpr EnumNames<LeaseState, 3> kLeaseStates{{{
+    {LeaseState::active, "active"},
+    {LeaseState::released, "released"},
+    {LeaseState::expired, "expired"},
+}}};
 
 constexpr EnumNames<CheckpointState, 7> kCheckpointStates{{{
     {CheckpointState::pending, "pending"},
@@ -64,6 +78,12 @@ std::optional<InstanceState> instance_state_from_string(std::string_view text) {
 
 std::string_view to_string(Origin origin) { return kOrigins.name(origin); }
 std::optional<Origin> origin_from_string(std::string_view text) { return kOrigins.value(text); }
+
+std::string_view to_string(InstancePath path) { return kInstancePaths.name(path); }
+std::optional<InstancePath> instance_path_from_string(std::string_view text) { return kInstancePaths.value(text); }
+
+std::string_view to_string(LeaseState state) { return kLeaseStates.name(state); }
+std::optional<LeaseState> lease_state_from_string(std::string_view text) { return kLeaseStates.value(text); }
 
 std::string_view to_string(CheckpointState state) { return kCheckpointStates.name(state); }
 std::optional<CheckpointState> checkpoint_state_from_string(std::string_view text)

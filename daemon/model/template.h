@@ -9,6 +9,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/base/id.h"
+#include "daemon/model/pool.h"
 
 namespace warmd {
 
@@ -85,6 +86,7 @@ struct Template {
     Duration checkpoint_timeout = std::chrono::minutes{10};
     Duration restore_timeout = std::chrono::minutes{5};
     Duration exec_timeout = std::chrono::hours{1};
+    PoolPolicy pool;
     /// SHA-256 of all that the template says about what the warmed application becomes. The image counts by
     /// its name: what that name stands for is recorded with each checkpoint (Checkpoint::image_id).
     std::string digest;
