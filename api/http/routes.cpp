@@ -42,13 +42,25 @@ Response answer_operation(Service& service, const OperationId& id, Duration pati
     return response;
 }
 
-Response start(const Request& request, Service& service, const std::function<Operation()>& submit)
+Response start(const Request& request, Service& service, const std::function<Operation()>& submit,
+               std::vector<std::string_view> also)
 {
     // All that can be wrong with the request is found before anything is begun.
-    request.allow_query({"wait"});
+    also.emplace_back("wait");
+    request.allow_query(also);
     request.expect_no_body();
     const Duration patience = read_wait(request);
     return answer_operation(service, submit().id, patience);
+}
+
+std::optional<InstancePath> read_path(const Request& request)
+{
+    const auto text = request.query.find("path");
+    if (text == request.query.end()) return std::nullopt;
+    const auto path = instance_path_from_string(text->second);
+    if (path == InstancePath::linked || path == InstancePath::archive) return path;
+    throw Error{ErrorCode::invalid_argument, "path must be linked or archive"}.with_field("path").with_hint(
+        "without it warmd takes the fastest that works");
 }
 
 Page read_page(const Request& request)

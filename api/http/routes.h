@@ -1,6 +1,9 @@
 #pragma once
 
 #include <functional>
+#include <optional>
+#include <string_view>
+#include <vector>
 
 #include "api/http/router.h"
 #include "daemon/service/service.h"
@@ -19,14 +22,19 @@ void add_operation_routes(Router& router, Service& service);
 Router make_router(Service& service);
 
 /// Handles a request that starts an operation and has no body: checks it, calls `submit`, and answers 202
-/// with Location, or 200 if the operation ends within the time that the query parameter `wait` allows.
-Response start(const Request& request, Service& service, const std::function<Operation()>& submit);
+/// with Location, or 200 if the operation ends within the time that the query parameter `wait` allows. `submit` may
+/// read the query parameters in `also`.
+Response start(const Request& request, Service& service, const std::function<Operation()>& submit,
+               std::vector<std::string_view> also = {});
 
 /// The operation as it is, after waiting for its end for `patience` at most.
 Response answer_operation(Service& service, const OperationId& id, Duration patience);
 
 /// The query parameter `wait`: 60s at most, nothing when absent.
 Duration read_wait(const Request& request);
+
+/// The query parameter `path`: how an instance is to be restored, linked or archive; nothing when absent.
+std::optional<InstancePath> read_path(const Request& request);
 
 /// The query parameters `limit` (1 to 1000) and `cursor` of a list.
 Page read_page(const Request& request);

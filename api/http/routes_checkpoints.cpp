@@ -20,7 +20,8 @@ void add_checkpoint_routes(Router& router, Service& service)
         return start(request, service, [&] { return service.delete_checkpoint(request.id<CheckpointId>("id")); });
     });
     router.post("/v1/checkpoints/{id}/restore", [&service](const Request& request) {
-        return start(request, service, [&] { return service.restore(request.id<CheckpointId>("id")); });
+        return start(request, service,
+                     [&] { return service.restore(request.id<CheckpointId>("id"), read_path(request)); }, {"path"});
     });
 }
 

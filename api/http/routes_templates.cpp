@@ -22,7 +22,9 @@ void add_template_routes(Router& router, Service& service)
         return start(request, service, [&] { return service.checkpoint(request.id<TemplateName>("template")); });
     });
     router.post("/v1/templates/{template}/restore", [&service](const Request& request) {
-        return start(request, service, [&] { return service.restore_newest(request.id<TemplateName>("template")); });
+        return start(request, service,
+                     [&] { return service.restore_newest(request.id<TemplateName>("template"), read_path(request)); },
+                     {"path"});
     });
 }
 

@@ -232,6 +232,15 @@ Template read_template(const toml::table& root, const std::string& file, const T
         exec->read("timeout", result.exec_timeout);
         exec->finish();
     }
+    if (auto pool = table.table("pool")) {
+        pool->read("min_idle", result.pool.min_idle, 0, 1000);
+        pool->read("max_size", result.pool.max_size, 1, 1000);
+        pool->read("idle_ttl", result.pool.idle_ttl, Duration::zero());
+        pool->read("max_lifetime", result.pool.max_lifetime, Duration::zero());
+        pool->read("frozen", result.pool.frozen);
+        if (result.pool.min_idle > result.pool.max_size) pool->report("min_idle", "must not be above max_size");
+        pool->finish();
+    }
     table.finish();
     result.digest = digest_of(result);
     return result;

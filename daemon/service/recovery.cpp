@@ -58,6 +58,10 @@ void recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock)
     recover_operations(catalog, clock);
     for (const Checkpoint& checkpoint : catalog.checkpoints(Page::all()))
         recover_checkpoint(catalog, store, checkpoint);
+    store.unpacked().keep_only([&catalog](const CheckpointId& id) {
+        const auto checkpoint = catalog.find(id);
+        return checkpoint && checkpoint->state == CheckpointState::available;
+    });
     for (const CheckpointId& id : store.list()) {
         if (!catalog.find(id)) spdlog::warn("{} has no row in the catalog; left alone", store.path_of(id).string());
     }

@@ -14,6 +14,7 @@ namespace warmd {
 ///  - unfinished operations become failed, `interrupted`;
 ///  - checkpoints that were being made become failed, those being deleted are deleted, those whose tarball
 ///    is missing become quarantined;
+///  - unpacked images that belong to no available checkpoint are dropped;
 ///  - files without a row are reported and left alone: they may be the only copy of something.
 void recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock);
 

@@ -1,5 +1,6 @@
 #include "daemon/service/restore.h"
 
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -48,7 +49,7 @@ void Restore::require_available(const Checkpoint& checkpoint)
         .with_hint("GET /v1/checkpoints lists those that are available");
 }
 
-Instance Restore::run(const CheckpointId& id, OperationRun& run)
+Instance Restore::run(const CheckpointId& id, std::optional<InstancePath> path, OperationRun& run)
 {
     const Checkpoint checkpoint = catalog_.get(id);
     require_available(checkpoint);
@@ -63,7 +64,7 @@ Instance Restore::run(const CheckpointId& id, OperationRun& run)
     run.set_instance(instance.id);  // first: what has no operation is swept
     catalog_.save(instance);
     try {
-        import(checkpoint, instance, run);
+        import(checkpoint, path, instance, run);
     } catch (const std::exception& error) {
         end_instance_quietly(catalog_, engine_, clock_, instance, std::string{"its restore failed: "} + error.what());
         throw;
@@ -74,29 +75,77 @@ Instance Restore::run(const CheckpointId& id, OperationRun& run)
     return instance;
 }
 
-void Restore::import(const Checkpoint& checkpoint, Instance& instance, OperationRun& run)
+void Restore::import(const Checkpoint& checkpoint, std::optional<InstancePath> path, Instance& instance,
+                     OperationRun& run)
 {
     const Template from = templates_.get_or_defaults(checkpoint.template_name);
-    const UniqueFd tarball = store_.open(checkpoint.id, checkpoint.size_bytes);
-    run.phase("restore", [&] {
-        instance.container = engine_.restore(read_all_of(tarball),
-                                             {.name = container_name(instance.id),
-                                              .labels = container_labels(instance),
-                                              .hostname = from.hostname.empty() ? instance.id.value() : std::string{},
-                                              .timeout = from.restore_timeout},
-                                             run.stop());
-    });
-    run.phase("verify", [&] {
-        // Podman's success means that CRIU ended well. A process whose system call was interrupted by the
-        // dump may have ended since.
-        const auto container = engine_.inspect(instance.container.value());
-        if (container && container->status == ContainerStatus::running) return;
-        throw Error{ErrorCode::not_ready, "the application ended at once after the restore"}.with_cause(
-            container ? "it exited with " + std::to_string(container->exit_code) +
-                            "; its last words: " + printable(engine_.logs(instance.container, 20))
-                      : "the container is gone");
-    });
+    const RestoreSpec spec{.name = container_name(instance.id),
+                           .labels = container_labels(instance),
+                           .hostname = from.hostname.empty() ? instance.id.value() : std::string{},
+                           .timeout = from.restore_timeout};
+    static_cast<void>(store_.open(checkpoint.id, checkpoint.size_bytes));  // damage is told, whatever the cache holds
+    const bool try_linked = path ? path == InstancePath::linked : linked_works_.load();
+    const auto failure = try_linked ? restore_linked(checkpoint, path.has_value(), spec, instance, run) : std::nullopt;
+    if (!try_linked || failure) restore_archive(checkpoint, spec, instance, run);
+    if (failure == ErrorCode::engine_failed && linked_works_.exchange(false)) {
+        spdlog::warn("linked restores do not work with this Podman: none is tried until warmd starts anew");
+    }
+    run.phase("verify", [&] { require_running(instance); });
     make_unique(from, instance, run);
+}
+
+std::optional<ErrorCode> Restore::restore_linked(const Checkpoint& checkpoint, bool or_fail, const RestoreSpec& spec,
+                                                 Instance& instance, OperationRun& run)
+{
+    try {
+        const auto images = hold_images(checkpoint, run);
+        run.phase("restore", [&] {
+            instance.container = engine_.restore(read_all_of(images->linked_tarball()), spec, run.stop());
+        });
+        instance.path = InstancePath::linked;
+        return std::nullopt;
+    } catch (const Error& error) {
+        const bool other_way = error.code() == ErrorCode::engine_failed || error.code() == ErrorCode::no_space ||
+                               error.code() == ErrorCode::unsupported_media;
+        if (or_fail || !other_way) throw;
+        spdlog::warn("checkpoint_id={} cannot be restored linked, falling back to its tarball: {} ({})",
+                     checkpoint.id.value(), error.what(), error.cause());
+        return error.code();
+    }
+}
+
+std::unique_ptr<UnpackedImages::Hold> Restore::hold_images(const Checkpoint& checkpoint, OperationRun& run)
+{
+    UnpackedImages& unpacked = store_.unpacked();
+    if (auto images = unpacked.open(checkpoint.id, checkpoint.sha256)) return images;
+    run.phase("unpack", [&] {
+        const UniqueFd tarball = store_.open(checkpoint.id, checkpoint.size_bytes);
+        const ByteSource read = read_all_of(tarball);
+        unpacked.unpack(checkpoint.id, checkpoint.sha256, [&](std::span<char> buffer) {
+            run.check();
+            return read(buffer);
+        });
+    });
+    if (auto images = unpacked.open(checkpoint.id, checkpoint.sha256)) return images;
+    throw Error{ErrorCode::no_space, "the images of checkpoint " + checkpoint.id.value() + " were dropped at once"};
+}
+
+void Restore::restore_archive(const Checkpoint& checkpoint, const RestoreSpec& spec, Instance& instance,
+                              OperationRun& run)
+{
+    const UniqueFd tarball = store_.open(checkpoint.id, checkpoint.size_bytes);
+    run.phase("restore", [&] { instance.container = engine_.restore(read_all_of(tarball), spec, run.stop()); });
+    instance.path = InstancePath::archive;
+}
+
+void Restore::require_running(const Instance& instance)
+{
+    const auto container = engine_.inspect(instance.container.value());
+    if (container && container->status == ContainerStatus::running) return;
+    throw Error{ErrorCode::not_ready, "the application ended at once after the restore"}.with_cause(
+        container ? "it exited with " + std::to_string(container->exit_code) +
+                        "; its last words: " + printable(engine_.logs(instance.container, 20))
+                  : "the container is gone");
 }
 
 void Restore::make_unique(const Template& from, const Instance& instance, OperationRun& run)

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <atomic>
+#include <optional>
+
 #include "daemon/base/clock.h"
+#include "daemon/base/error.h"
 #include "daemon/catalog/catalog.h"
 #include "daemon/ports/container_engine.h"
 #include "daemon/service/exec.h"
@@ -28,13 +32,22 @@ public:
     /// Returns an idle instance. On failure no container is left and the instance is terminated with the
     /// reason. Throws Error{conflict} unless the checkpoint is available, Error{corrupt} when its tarball is
     /// not what the catalog says, Error{not_found} when its image has left local storage.
-    Instance run(const CheckpointId& id, OperationRun& run);
+    /// `path`: `linked` or `archive` and no other; nothing: linked where that works, otherwise archive.
+    Instance run(const CheckpointId& id, std::optional<InstancePath> path, OperationRun& run);
 
     /// Throws Error{conflict} unless the checkpoint is available.
     static void require_available(const Checkpoint& checkpoint);
 
 private:
-    void import(const Checkpoint& checkpoint, Instance& instance, OperationRun& run);
+    void import(const Checkpoint& checkpoint, std::optional<InstancePath> path, Instance& instance, OperationRun& run);
+    /// Why it failed, if in a way in which the archive may not.
+    std::optional<ErrorCode> restore_linked(const Checkpoint& checkpoint, bool or_fail, const RestoreSpec& spec,
+                                            Instance& instance, OperationRun& run);
+    std::unique_ptr<UnpackedImages::Hold> hold_images(const Checkpoint& checkpoint, OperationRun& run);
+    void restore_archive(const Checkpoint& checkpoint, const RestoreSpec& spec, Instance& instance, OperationRun& run);
+    /// Podman's success means that CRIU ended well. A process whose system call was interrupted by the dump may have
+    /// ended since.
+    void require_running(const Instance& instance);
     /// Makes the instance different from its twins, then runs the template's hooks.
     void make_unique(const Template& from, const Instance& instance, OperationRun& run);
 
@@ -45,6 +58,9 @@ private:
     Clock& clock_;
     Exec& exec_;
     const Templates& templates_;
+    /// Cleared when a linked restore failed and the tarball of the same checkpoint could be restored: then it is not
+    /// the checkpoint, but this Podman.
+    std::atomic<bool> linked_works_ = true;
 };
 
 }  // namespace warmd

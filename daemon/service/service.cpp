@@ -85,15 +85,15 @@ Operation Service::checkpoint(const InstanceId& id)
                   [this, id](OperationRun& run) { checkpoints_.of_instance(id, run); });
 }
 
-Operation Service::restore(const CheckpointId& id)
+Operation Service::restore(const CheckpointId& id, std::optional<InstancePath> path)
 {
     const Checkpoint checkpoint = catalog_.get(id);
     Restore::require_available(checkpoint);
     return submit({.kind = OperationKind::restore, .template_name = checkpoint.template_name, .checkpoint = id},
-                  [this, id](OperationRun& run) { restore_.run(id, run); });
+                  [this, id, path](OperationRun& run) { restore_.run(id, path, run); });
 }
 
-Operation Service::restore_newest(const TemplateName& name)
+Operation Service::restore_newest(const TemplateName& name, std::optional<InstancePath> path)
 {
     const auto newest = catalog_.newest_available(name, templates_.get(name).digest);
     if (!newest) {
@@ -101,7 +101,7 @@ Operation Service::restore_newest(const TemplateName& name)
                     "template \"" + name.value() + "\", as it is now, has no available checkpoint"}
             .with_hint("make one: POST /v1/templates/" + name.value() + "/checkpoints");
     }
-    return restore(newest->id);
+    return restore(newest->id, path);
 }
 
 Operation Service::terminate(const InstanceId& id)

@@ -62,10 +62,11 @@ public:
     Operation warm(const TemplateName& name);
     Operation checkpoint(const TemplateName& name);
     Operation checkpoint(const InstanceId& id);
-    Operation restore(const CheckpointId& id);
+    /// `path`: see Restore::run.
+    Operation restore(const CheckpointId& id, std::optional<InstancePath> path = std::nullopt);
     /// Of the newest available checkpoint of the template as it is now: one that was made before the template
     /// was changed is restored only by its id.
-    Operation restore_newest(const TemplateName& name);
+    Operation restore_newest(const TemplateName& name, std::optional<InstancePath> path = std::nullopt);
     Operation terminate(const InstanceId& id);
     Operation delete_checkpoint(const CheckpointId& id);
 

@@ -35,17 +35,19 @@ void make_private_directory(const fs::path& directory)
 
 }  // namespace
 
-StagedTarball::StagedTarball(fs::path staged, fs::path final_path)
+StagedTarball::StagedTarball(fs::path staged, fs::path final_path, UnpackedImages& unpacked, const CheckpointId& id)
     : staged_{std::move(staged)},
       final_{std::move(final_path)},
       file_{::open(staged_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)},
-      hash_{std::make_unique<Sha256>()}
+      hash_{std::make_unique<Sha256>()},
+      cache_{&unpacked}
 {
     if (!file_.valid()) {
         const int error = errno;
         const std::string path = std::exchange(staged_, {}).string();
         throw system_error("create " + path, error);
     }
+    unpacked_ = unpacked.stage(id);
 }
 
 StagedTarball::~StagedTarball()
@@ -57,10 +59,16 @@ void StagedTarball::write(std::string_view bytes)
 {
     hash_->update(bytes);
     size_ += bytes.size();
+    if (unpacked_) unpacked_->write(bytes);
     while (!bytes.empty()) {
         const ssize_t count = ::write(file_.get(), bytes.data(), bytes.size());
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) throw system_error("write " + staged_.string(), errno);
+        if (count < 0) {
+            const int error = errno;
+            // First the cache that can be made again, of this very tarball last.
+            if (error == ENOSPC && (cache_->drop_oldest() || std::exchange(unpacked_, nullptr))) continue;
+            throw system_error("write " + staged_.string(), error);
+        }
         bytes.remove_prefix(static_cast<std::size_t>(count));
     }
 }
@@ -73,19 +81,27 @@ PublishedTarball StagedTarball::publish()
     staged_ = final_;
     sync_directory(final_.parent_path());
     staged_.clear();
-    return {.size_bytes = size_, .sha256 = hash_->hex_digest()};
+    PublishedTarball published{.size_bytes = size_, .sha256 = hash_->hex_digest()};
+    if (unpacked_) unpacked_->publish(published.sha256);
+    unpacked_.reset();
+    return published;
 }
 
-TarballStore::TarballStore(fs::path root) : checkpoints_{root / "checkpoints"}, scratch_{root / "tmp"}
+TarballStore::TarballStore(fs::path root)
+    : checkpoints_{root / "checkpoints"},
+      scratch_{root / "tmp"},
+      unpacked_directory_{root / "unpacked"},
+      unpacked_{unpacked_directory_, scratch_}
 {
     make_private_directory(root);
     make_private_directory(checkpoints_);
     make_private_directory(scratch_);
+    make_private_directory(unpacked_directory_);
 }
 
 StagedTarball TarballStore::stage(const CheckpointId& id)
 {
-    return StagedTarball{scratch_ / (id.value() + std::string{kSuffix}), path_of(id)};
+    return StagedTarball{scratch_ / (id.value() + std::string{kSuffix}), path_of(id), unpacked_, id};
 }
 
 UniqueFd TarballStore::open(const CheckpointId& id, std::uint64_t size_bytes) const
@@ -107,6 +123,7 @@ UniqueFd TarballStore::open(const CheckpointId& id, std::uint64_t size_bytes) co
 
 void TarballStore::remove(const CheckpointId& id)
 {
+    unpacked_.drop(id);
     const fs::path path = path_of(id);
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw system_error("remove " + path.string(), errno);
     sync_directory(checkpoints_);

@@ -10,6 +10,7 @@
 #include "daemon/base/id.h"
 #include "daemon/base/sha256.h"
 #include "daemon/base/unique_fd.h"
+#include "daemon/store/unpacked_images.h"
 
 namespace warmd {
 
@@ -18,7 +19,7 @@ struct PublishedTarball {
     std::string sha256;
 };
 
-/// A tarball on its way into the store. Discards its file unless published.
+/// A tarball on its way into the store. Discards its file unless published. Its images are unpacked meanwhile.
 class StagedTarball {
 public:
     StagedTarball(StagedTarball&&) noexcept = default;
@@ -35,17 +36,20 @@ public:
 
 private:
     friend class TarballStore;
-    StagedTarball(std::filesystem::path staged, std::filesystem::path final_path);
+    StagedTarball(std::filesystem::path staged, std::filesystem::path final_path, UnpackedImages& unpacked,
+                  const CheckpointId& id);
 
     std::filesystem::path staged_;  // empty once published
     std::filesystem::path final_;
     UniqueFd file_;
     std::unique_ptr<Sha256> hash_;
     std::uint64_t size_ = 0;
+    UnpackedImages* cache_;  // whose space is ours when there is no other
+    std::unique_ptr<UnpackedImages::Staged> unpacked_;
 };
 
-/// The directory of checkpoint tarballs: `checkpoints/ID.tar` and, on the same file system, `tmp/` for what
-/// is not complete. Both 0700, files 0600: they hold process memory. Thread-safe.
+/// The directory of checkpoint tarballs: `checkpoints/ID.tar`, `unpacked/ID` as a cache of their images, and, on the
+/// same file system, `tmp/` for what is not complete. All 0700, files 0600: they hold process memory. Thread-safe.
 class TarballStore {
 public:
     /// Creates the directories. Throws Error{internal} when it cannot.
@@ -56,7 +60,7 @@ public:
     /// Opens for reading. Throws Error{corrupt} when the file is missing or not `size_bytes` long.
     [[nodiscard]] UniqueFd open(const CheckpointId& id, std::uint64_t size_bytes) const;
 
-    /// Success when there is none. Durable on return.
+    /// With its unpacked images. Success when there is none. Durable on return.
     void remove(const CheckpointId& id);
 
     /// Ids for which there is a file.
@@ -66,12 +70,16 @@ public:
     /// Removes what a crash left in `tmp/`. Call before the first `stage`.
     void sweep();
 
+    [[nodiscard]] UnpackedImages& unpacked() { return unpacked_; }
+
     [[nodiscard]] std::uint64_t free_bytes() const;
     [[nodiscard]] const std::filesystem::path& scratch() const { return scratch_; }
 
 private:
     std::filesystem::path checkpoints_;
     std::filesystem::path scratch_;
+    std::filesystem::path unpacked_directory_;
+    UnpackedImages unpacked_;
 };
 
 }  // namespace warmd

@@ -1,3 +1,5 @@
+#include <fstream>
+
 #include "tests/support/service_fixture.h"
 
 namespace warmd {
@@ -138,7 +140,15 @@ TEST_F(CheckpointTest, OneMadeBeforeTheTemplateChangedIsRestoredByItsIdOnly)
     EXPECT_EQ(finish(service().restore(made.id)).state, OperationState::succeeded);
 }
 
-class RestoreTest : public CheckpointTest {};
+class RestoreTest : public CheckpointTest {
+protected:
+    static std::vector<std::string> phase_names(const Operation& operation)
+    {
+        std::vector<std::string> names;
+        for (const Phase& phase : operation.phases) names.push_back(phase.name);
+        return names;
+    }
+};
 
 TEST_F(RestoreTest, MakesIndependentInstances)
 {
@@ -191,12 +201,61 @@ TEST_F(RestoreTest, AnImageThatHasGoneIsNamedBeforeAnythingIsTried)
     EXPECT_EQ(engine.calls("restore"), 0);
 }
 
+TEST_F(RestoreTest, IsLinkedToTheImagesThatTheExportUnpacked)
+{
+    const Checkpoint made = checkpoint();
+    const Operation done = finish(service().restore(made.id));
+    EXPECT_EQ(catalog().get(done.instance).path, InstancePath::linked);
+    EXPECT_EQ(phase_names(done), (std::vector<std::string>{"restore", "verify"}));
+}
+
+TEST_F(RestoreTest, UnpacksAgainWhatWasDropped)
+{
+    const Checkpoint made = checkpoint();
+    store().unpacked().drop(made.id);
+    const Operation done = finish(service().restore(made.id));
+    EXPECT_EQ(catalog().get(done.instance).path, InstancePath::linked);
+    EXPECT_EQ(phase_names(done), (std::vector<std::string>{"unpack", "restore", "verify"}));
+}
+
+TEST_F(RestoreTest, AChangedTarballIsFoundBeforeItIsUnpacked)
+{
+    const Checkpoint made = checkpoint();
+    store().unpacked().drop(made.id);
+    std::fstream{store().path_of(made.id), std::ios::in | std::ios::out | std::ios::binary}.seekp(700).put('X');
+    const Operation done = finish(service().restore(made.id));
+    EXPECT_EQ(done.error->code(), ErrorCode::corrupt);
+    EXPECT_EQ(engine.calls("restore"), 0);
+    EXPECT_EQ(files_in("tmp"), 0U);
+}
+
+TEST_F(RestoreTest, FallsBackToTheTarballAndStaysWithIt)
+{
+    const Checkpoint made = checkpoint();
+    engine.fail_next("restore", Error{ErrorCode::engine_failed, "no links here"});
+    for (const int calls : {2, 3}) {
+        const Operation done = finish(service().restore(made.id));
+        EXPECT_EQ(done.state, OperationState::succeeded);
+        EXPECT_EQ(catalog().get(done.instance).path, InstancePath::archive);
+        EXPECT_EQ(engine.calls("restore"), calls);
+    }
+}
+
+TEST_F(RestoreTest, ACheckpointThatCannotBeRestoredAtAllSaysNothingOfLinks)
+{
+    const Checkpoint made = checkpoint();
+    for (int i = 0; i < 2; ++i) engine.fail_next("restore", Error{ErrorCode::engine_failed, "no luck"});
+    EXPECT_EQ(finish(service().restore(made.id)).state, OperationState::failed);
+    const Operation done = finish(service().restore(made.id));
+    EXPECT_EQ(catalog().get(done.instance).path, InstancePath::linked);
+}
+
 TEST_F(RestoreTest, OneThatFailsLeavesNoContainer)
 {
     const Checkpoint made = checkpoint();
     for (const char* const step : {"restore", "inspect"}) {
         engine.fail_next(step, Error{ErrorCode::engine_failed, "no luck"});
-        const Operation done = finish(service().restore(made.id));
+        const Operation done = finish(service().restore(made.id, InstancePath::linked));
         EXPECT_EQ(done.state, OperationState::failed) << step;
         EXPECT_EQ(catalog().get(done.instance).state, InstanceState::terminated) << step;
         EXPECT_TRUE(engine.container_names().empty()) << step;

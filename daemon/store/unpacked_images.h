@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "daemon/base/id.h"
+#include "daemon/base/unique_fd.h"
+#include "daemon/store/image_unpacker.h"
+
+namespace warmd {
+
+/// The CRIU images of checkpoints, unpacked once for all restores: `ID/checkpoint/*.img`, and beside them `linked.tar`,
+/// the tarball with a symbolic link to that directory in place of the images. Podman unpacks that in no time, crun
+/// follows the link, CRIU reads the memory from the page cache, and what Podman removes after the restore is the link
+/// (measured with Podman 5.4, crun 1.21 and CRIU 4.2; none of them promises it).
+///
+/// A cache: what is missing or does not match is made again from the tarball. Nothing is synced: what was unpacked
+/// before the machine was booted is not trusted. Thread-safe.
+class UnpackedImages {
+public:
+    /// Both exist, are private to root and on one file system.
+    UnpackedImages(std::filesystem::path directory, std::filesystem::path scratch);
+
+    /// Unpacks a tarball that passes by on its way into the store. A failure (no space, a tarball of another form) ends
+    /// the unpacking and is logged; the stream does not notice, and a restore tries again.
+    class Staged {
+    public:
+        ~Staged();
+        Staged(const Staged&) = delete;
+        Staged& operator=(const Staged&) = delete;
+
+        void write(std::string_view bytes) noexcept;
+        /// Call after the last byte, with the tarball's sum. True when the images are there.
+        bool publish(const std::string& sha256) noexcept;
+
+    private:
+        friend class UnpackedImages;
+        Staged(UnpackedImages& images, const CheckpointId& id);
+        struct Unpacking;
+        std::unique_ptr<Unpacking> unpacking_;
+    };
+    /// Nothing when it cannot begin.
+    std::unique_ptr<Staged> stage(const CheckpointId& id) noexcept;
+
+    /// Keeps images from being dropped while it lives.
+    class Hold {
+    public:
+        ~Hold();
+        Hold(const Hold&) = delete;
+        Hold& operator=(const Hold&) = delete;
+        [[nodiscard]] const UniqueFd& linked_tarball() const { return linked_; }
+
+    private:
+        friend class UnpackedImages;
+        Hold(UnpackedImages& images, CheckpointId id, UniqueFd linked);
+        UnpackedImages& images_;
+        CheckpointId id_;
+        UniqueFd linked_;
+    };
+
+    /// The images of the tarball with this sum. Nothing when they are not there, are another tarball's or another
+    /// boot's, or a file is not as it was left (inode, size, times of modification and change).
+    std::unique_ptr<Hold> open(const CheckpointId& id, const std::string& sha256);
+
+    /// Makes them from the tarball. One call at a time; others wait. Throws Error: `corrupt` when its sum is another,
+    /// what `unpack_images` throws, and what `read` throws.
+    void unpack(const CheckpointId& id, const std::string& sha256, const TarballBytes& read);
+
+    /// Success when there are none.
+    void drop(const CheckpointId& id);
+    /// Drops those that were used longest ago and are not held. False when there are none.
+    bool drop_oldest();
+    /// Drops all that are not of these.
+    void keep_only(const std::function<bool(const CheckpointId&)>& wanted);
+
+private:
+    struct Use {
+        int holds = 0;
+        std::uint64_t last = 0;  // counts uses
+    };
+    void release(const CheckpointId& id);
+    void publish(const CheckpointId& id, const std::filesystem::path& staged, const std::string& sha256);
+    [[nodiscard]] std::filesystem::path images_of(const CheckpointId& id) const;
+
+    const std::filesystem::path directory_;
+    const std::filesystem::path scratch_;
+    std::mutex unpacking_;  // one at a time: it is bound by memory and disk
+    std::mutex mutex_;      // protects what follows, and the directories' names
+    std::map<CheckpointId, Use> uses_;
+    std::uint64_t count_ = 0;
+};
+
+}  // namespace warmd

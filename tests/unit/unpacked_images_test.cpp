@@ -1,0 +1,178 @@
+#include "daemon/store/unpacked_images.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <string>
+
+#include "daemon/base/sha256.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/expect_error.h"
+#include "tests/unit/tar_archive.h"
+
+namespace warmd {
+namespace {
+
+namespace fs = std::filesystem;
+using test::expect_error;
+using test::read_file;
+using test::TarMember;
+using test::write_file;
+
+std::string tarball_with(const std::string& pages)
+{
+    return test::make_tar({{.name = "config.dump", .content = "{}"},
+                           {.name = "checkpoint/", .type = AE_IFDIR, .mode = 0700},
+                           {.name = "checkpoint/inventory.img", .content = "inventory"},
+                           {.name = "checkpoint/pages-1.img", .content = pages},
+                           {.name = "rootfs-diff.tar", .content = "changes"}});
+}
+
+class UnpackedImagesTest : public ::testing::Test {
+protected:
+    UnpackedImagesTest()
+    {
+        fs::create_directory(directory / "unpacked");
+        fs::create_directory(directory / "tmp");
+    }
+
+    void unpack(const CheckpointId& which, const std::string& bytes, const std::string& sha256)
+    {
+        std::size_t at = 0;
+        images.unpack(which, sha256, [&](std::span<char> buffer) {
+            const std::size_t count = bytes.copy(buffer.data(), std::min<std::size_t>(buffer.size(), 1000), at);
+            at += count;
+            return count;
+        });
+    }
+    void unpack(const CheckpointId& which) { unpack(which, tarball, sum); }
+    [[nodiscard]] bool scratch_is_empty() const { return fs::is_empty(directory / "tmp"); }
+    [[nodiscard]] fs::path pages() const { return directory / "unpacked/ckpt-1/checkpoint/pages-1.img"; }
+
+    test::TempDir directory;
+    UnpackedImages images{directory / "unpacked", directory / "tmp"};
+    const CheckpointId id{"ckpt-1"};
+    const std::string tarball = tarball_with(std::string(300'000, 'p'));
+    const std::string sum = sha256_hex(tarball);
+};
+
+TEST_F(UnpackedImagesTest, TheLinkedTarballIsTheTarballWithALinkForItsImages)
+{
+    unpack(id);
+    const auto hold = images.open(id, sum);
+    ASSERT_TRUE(hold);
+    const auto members = test::read_tar(read_file(directory / "unpacked/ckpt-1/linked.tar"));
+    ASSERT_EQ(members.size(), 3U);
+    EXPECT_EQ(members[0].content, "{}");
+    EXPECT_EQ(members[1].name, "checkpoint");
+    EXPECT_EQ(members[1].link, (directory / "unpacked/ckpt-1/checkpoint").string());
+    EXPECT_EQ(members[2].content, "changes");
+    EXPECT_EQ(read_file(pages()), std::string(300'000, 'p'));
+    EXPECT_TRUE(scratch_is_empty());
+}
+
+TEST_F(UnpackedImagesTest, AStreamIsUnpackedWhileItPasses)
+{
+    const auto staged = images.stage(id);
+    for (std::size_t at = 0; at < tarball.size(); at += 777) staged->write(tarball.substr(at, 777));
+    EXPECT_TRUE(staged->publish(sum));
+    EXPECT_TRUE(images.open(id, sum));
+    EXPECT_EQ(read_file(pages()).size(), 300'000U);
+}
+
+TEST_F(UnpackedImagesTest, AStreamThatIsNoTarballLeavesNothing)
+{
+    {
+        const auto staged = images.stage(id);
+        for (int i = 0; i < 1000; ++i) staged->write(std::string(10'000, 'x'));
+        EXPECT_FALSE(staged->publish(sum));
+    }
+    EXPECT_FALSE(images.open(id, sum));
+    EXPECT_TRUE(scratch_is_empty());
+}
+
+TEST_F(UnpackedImagesTest, AStreamThatIsGivenUpLeavesNothing)
+{
+    images.stage(id)->write(tarball.substr(0, 100'000));
+    EXPECT_TRUE(scratch_is_empty());
+    EXPECT_FALSE(images.open(id, sum));
+}
+
+TEST_F(UnpackedImagesTest, OnlyThoseOfTheSameTarballAreOpened)
+{
+    unpack(id);
+    EXPECT_FALSE(images.open(id, std::string(64, '0')));
+    EXPECT_FALSE(images.open(CheckpointId{"ckpt-2"}, sum));
+    EXPECT_TRUE(images.open(id, sum));
+}
+
+TEST_F(UnpackedImagesTest, OnesThatSomebodyTouchedAreNotOpenedAndMadeAnew)
+{
+    unpack(id);
+    ASSERT_EQ(::chmod(pages().c_str(), 0600), 0);
+    EXPECT_FALSE(images.open(id, sum));
+    unpack(id);
+    EXPECT_TRUE(images.open(id, sum));
+    write_file(directory / "unpacked/ckpt-1/checkpoint/more.img", "");
+    EXPECT_FALSE(images.open(id, sum));
+}
+
+TEST_F(UnpackedImagesTest, OnesOfAnotherBootAreNotOpened)
+{
+    unpack(id);
+    const fs::path manifest = directory / "unpacked/ckpt-1/manifest.json";
+    std::string text = read_file(manifest);
+    const std::size_t at = text.find("\"boot\":\"") + 8;
+    text[at] = text[at] == '0' ? '1' : '0';
+    write_file(manifest, text);
+    EXPECT_FALSE(images.open(id, sum));
+    write_file(manifest, "{");
+    EXPECT_FALSE(images.open(id, sum));
+}
+
+TEST_F(UnpackedImagesTest, ATarballOfAnotherSumIsCorruptAndLeavesNothing)
+{
+    expect_error(ErrorCode::corrupt, [&] { unpack(id, tarball_with("other"), sum); });
+    EXPECT_FALSE(images.open(id, sum));
+    EXPECT_TRUE(scratch_is_empty());
+}
+
+TEST_F(UnpackedImagesTest, OnlyPlainFilesInOneDirectoryCanBeLinked)
+{
+    for (const TarMember& odd : {TarMember{.name = "checkpoint/deep/pages-1.img", .content = "p"},
+                                 TarMember{.name = "checkpoint/..", .content = "p"},
+                                 TarMember{.name = "checkpoint/link", .type = AE_IFLNK, .link = "/etc/shadow"},
+                                 TarMember{.name = "config.dump", .content = "{}"}}) {
+        const std::string bytes = test::make_tar({odd});
+        expect_error(ErrorCode::unsupported_media, [&] { unpack(id, bytes, sha256_hex(bytes)); });
+        EXPECT_TRUE(scratch_is_empty()) << odd.name;
+    }
+}
+
+TEST_F(UnpackedImagesTest, ThoseUsedLongestAgoAreDroppedFirstAndHeldOnesNever)
+{
+    for (const char* const name : {"ckpt-1", "ckpt-2", "ckpt-3"}) unpack(CheckpointId{name});
+    const auto hold = images.open(id, sum);
+    images.open(CheckpointId{"ckpt-2"}, sum);
+    EXPECT_TRUE(images.drop_oldest());
+    EXPECT_FALSE(images.open(CheckpointId{"ckpt-3"}, sum));
+    EXPECT_TRUE(images.drop_oldest());
+    EXPECT_FALSE(images.open(CheckpointId{"ckpt-2"}, sum));
+    EXPECT_FALSE(images.drop_oldest());
+    EXPECT_TRUE(images.open(id, sum));
+}
+
+TEST_F(UnpackedImagesTest, KeepsOnlyWhatIsWanted)
+{
+    for (const char* const name : {"ckpt-1", "ckpt-2"}) unpack(CheckpointId{name});
+    images.keep_only([this](const CheckpointId& which) { return which == id; });
+    EXPECT_TRUE(images.open(id, sum));
+    EXPECT_FALSE(fs::exists(directory / "unpacked/ckpt-2"));
+    images.drop(id);
+    images.drop(id);
+    EXPECT_FALSE(images.open(id, sum));
+}
+
+}  // namespace
+}  // namespace warmd
