@@ -23,6 +23,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/error.h"
 #include "daemon/base/log.h"
+#include "daemon/base/memory.h"
 #include "daemon/base/unique_fd.h"
 #include "daemon/catalog/catalog.h"
 #include "daemon/config/config.h"
@@ -83,7 +84,8 @@ void serve(const Config& config, const sigset_t& signals)
                     Templates{config.templates},
                     {.operation_workers = config.operation_workers,
                      .operation_queue = config.operation_queue,
-                     .history = config.history}};
+                     .history = config.history,
+                     .pools = {.parallel_fills = config.pool_fills, .available_memory = available_memory}}};
     http::Server server{
         {.socket_path = config.socket.string(), .socket_group = config.socket_group, .threads = config.http_threads},
         http::make_router(service)};

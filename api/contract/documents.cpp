@@ -293,6 +293,7 @@ Json encode(const Instance& document)
             {"reason", or_null(document.reason)},
             {"origin", to_string(document.origin)},
             {"path", to_string(document.path)},
+            {"pooled", document.pooled},
             {"checkpoint", or_null(document.checkpoint.value())},
             {"container", or_null(document.container.value())},
             {"container_name", container_name(document.id)},
@@ -348,6 +349,7 @@ Instance decode_instance(const Json& json)
     document.reason = object.optional_text("reason").value_or("");
     document.origin = decode_word(object, "origin", origin_from_string);
     document.path = decode_word(object, "path", instance_path_from_string);
+    document.pooled = object.optional_boolean("pooled").value_or(false);
     document.checkpoint = decode_id<CheckpointId>(object, "checkpoint");
     document.container = decode_id<ContainerId>(object, "container");
     document.agent_socket = object.optional_text("agent_socket").value_or("");

@@ -57,7 +57,7 @@ ExecRequest decode_exec_request(const Json& json);
 
 /// What a client wants of a lease. Durations are text: "30s".
 struct LeaseRequest {
-    Duration wait = std::chrono::seconds{30};  // for an instance, before the request is refused
+    Duration wait = std::chrono::seconds{30};  // until an instance stands ready, otherwise the request is refused
     Duration ttl = Lease{}.ttl;
     bool cold = false;  // start the application where nothing can be restored
 };
@@ -65,10 +65,11 @@ Json encode(const LeaseRequest& request);
 /// Strict.
 LeaseRequest decode_lease_request(const Json& json);
 
-/// A command for a template: what an exec is, and how long to wait for an instance of the pool.
+/// A command for a template: what an exec is, and how long to wait until an instance stands ready, which may mean that
+/// the application is started.
 struct RunRequest {
     ExecRequest command;
-    Duration wait = std::chrono::seconds{30};
+    Duration wait = std::chrono::minutes{5};
 };
 Json encode(const RunRequest& request);
 /// Strict.

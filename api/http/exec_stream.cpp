@@ -32,11 +32,10 @@ std::string server_timing(const ExecResult& result, Duration total)
     return {text.data(), static_cast<std::size_t>(length)};
 }
 
-}  // namespace
-
-Response answer_exec(Exec& exec, const InstanceId& id, const ExecRequest& command, std::stop_token stop)
+/// The outcome of a command in one document.
+Response answer_exec(Exec& exec, const InstanceId& id, const ExecRequest& command, std::stop_token stop,
+                     SteadyTime began)
 {
-    const auto began = std::chrono::steady_clock::now();
     std::string out;
     std::string err;
     bool truncated = false;
@@ -55,50 +54,150 @@ Response answer_exec(Exec& exec, const InstanceId& id, const ExecRequest& comman
     return response;
 }
 
-void stream_exec(Exec& exec, const InstanceId& id, const ExecRequest& command, const StreamWriter& write,
-                 std::stop_token stop)
-{
-    std::stop_source cancel;
-    const std::stop_callback server_stops{stop, [&cancel] { cancel.request_stop(); }};
+/// Frames on their way to one client, with keepalives between them. Thread-safe.
+class FrameStream {
+public:
+    FrameStream(const StreamWriter& write, std::stop_token server)
+        : write_{write}, server_stops_{std::move(server), Cancel{cancel_}}
+    {
+    }
 
-    std::mutex mutex;  // of the writer: frames must not mix
-    std::condition_variable_any ended;
-    bool done = false;
-    const auto put = [&write, &cancel](const std::string& frame) {  // with the mutex held
-        if (!write(frame + "\n")) cancel.request_stop();
+    void put(const std::string& frame)
+    {
+        const std::scoped_lock lock{mutex_};
+        if (!write_(frame + "\n")) cancel_.request_stop();
+    }
+
+    /// Requested when the client is gone or the server stops.
+    [[nodiscard]] std::stop_token stop() const { return cancel_.get_token(); }
+
+private:
+    struct Cancel {
+        std::stop_source& source;
+        void operator()() const { source.request_stop(); }
     };
-    const std::jthread keepalive{[&](const std::stop_token& end) {
-        std::unique_lock lock{mutex};
-        while (!ended.wait_for(lock, end, kKeepalive, [&] { return done; }) && !end.stop_requested()) {
+
+    void keep_alive(const std::stop_token& end)
+    {
+        std::mutex waiting;
+        std::condition_variable_any ended;
+        std::unique_lock lock{waiting};
+        while (!ended.wait_for(lock, end, kKeepalive, [] { return false; }) && !end.stop_requested()) {
             put(contract::encode_keepalive_frame());
         }
-    }};
+    }
 
-    const ExecId name{new_id(kExecPrefix)};
-    {
-        const std::scoped_lock lock{mutex};
-        put(contract::encode_start_frame(name));
-    }
-    std::string last;
+    const StreamWriter& write_;
+    std::mutex mutex_;  // of the writer: frames must not mix
+    std::stop_source cancel_;
+    std::stop_callback<Cancel> server_stops_;
+    std::jthread keepalive_{[this](const std::stop_token& end) { keep_alive(end); }};  // last: it uses all of the above
+};
+
+/// Runs `work`, whose failure becomes the last frame.
+template <typename Fn>
+void stream_frames(const StreamWriter& write, const std::stop_token& server, const std::string& what, Fn&& work)
+{
+    FrameStream frames{write, server};
     try {
-        const ExecResult result = exec.run(
-            id, name, command,
-            [&](ExecStream stream, std::string_view bytes) {
-                const std::scoped_lock lock{mutex};
-                put(contract::encode_output_frame(stream, bytes));
-            },
-            cancel.get_token());
-        last = contract::encode_exit_frame(result);
+        std::forward<Fn>(work)(frames);
     } catch (const Error& error) {
-        last = contract::encode_error_frame(error);
+        frames.put(contract::encode_error_frame(error));
     } catch (const std::exception& error) {
-        spdlog::error("instance_id={} exec: {}", id.value(), error.what());
-        last = contract::encode_error_frame(Error{ErrorCode::internal, "an unexpected error"});
+        spdlog::error("{} exec: {}", what, error.what());
+        frames.put(contract::encode_error_frame(Error{ErrorCode::internal, "an unexpected error"}));
     }
-    const std::scoped_lock lock{mutex};
-    done = true;
-    ended.notify_all();
-    put(last);
+}
+
+void run_streamed(Exec& exec, const InstanceId& id, const ExecId& name, const ExecRequest& command, FrameStream& frames)
+{
+    const ExecResult result = exec.run(
+        id, name, command,
+        [&frames](ExecStream stream, std::string_view bytes) {
+            frames.put(contract::encode_output_frame(stream, bytes));
+        },
+        frames.stop());
+    frames.put(contract::encode_exit_frame(result));
+}
+
+/// An instance for one command. Given back at its end.
+class OneShot {
+public:
+    OneShot(Pools& pools, const TemplateName& name, Duration wait, std::stop_token stop,
+            const Pools::Announce& announce = {})
+        : pools_{pools},
+          lease_{pools.acquire(name, wait, Lease{}.ttl, /*cold=*/true, std::move(stop), announce)},
+          use_{pools.use(lease_.id)}
+    {
+    }
+    ~OneShot()
+    {
+        try {
+            pools_.release(lease_.id);
+        } catch (const std::exception& error) {
+            spdlog::error("lease_id={} cannot be released and will expire: {}", lease_.id.value(), error.what());
+        }
+    }
+    OneShot(const OneShot&) = delete;
+    OneShot& operator=(const OneShot&) = delete;
+    [[nodiscard]] const Lease& lease() const { return lease_; }
+
+private:
+    Pools& pools_;
+    Lease lease_;
+    std::unique_ptr<Pools::Use> use_;
+};
+
+bool wants_document(const Request& request) { return request.accept == "application/json"; }
+
+Response streamed(std::function<void(const StreamWriter&)> stream)
+{
+    Response response;
+    response.content_type = "application/x-ndjson";
+    response.stream = std::move(stream);
+    return response;
+}
+
+}  // namespace
+
+Response respond_exec(Service& service, const InstanceId& id, const Request& request, std::shared_ptr<void> keep)
+{
+    const auto began = std::chrono::steady_clock::now();
+    ExecRequest command = contract::decode_exec_request(request.json());
+    // Asked here as well, so that a refusal is a status and not a frame in a stream that began with 200.
+    service.exec().admit(id);
+    if (wants_document(request)) return answer_exec(service.exec(), id, command, request.stop, began);
+    return streamed([&service, id, command = std::move(command), stop = request.stop,
+                     keep = std::move(keep)](const StreamWriter& write) {
+        stream_frames(write, stop, id.value(), [&](FrameStream& frames) {
+            const ExecId name{new_id(kExecPrefix)};
+            frames.put(contract::encode_start_frame(name));
+            run_streamed(service.exec(), id, name, command, frames);
+        });
+    });
+}
+
+Response respond_run(Service& service, const TemplateName& name, const Request& request)
+{
+    const auto began = std::chrono::steady_clock::now();
+    contract::RunRequest wanted = contract::decode_run_request(request.json());
+    static_cast<void>(service.templates().get(name));
+    if (wants_document(request)) {
+        const OneShot shot{service.pools(), name, wanted.wait, request.stop};
+        return answer_exec(service.exec(), shot.lease().instance, wanted.command, request.stop, began);
+    }
+    return streamed([&service, name, wanted = std::move(wanted), stop = request.stop](const StreamWriter& write) {
+        stream_frames(write, stop, name.value(), [&](FrameStream& frames) {
+            const OneShot shot{service.pools(), name, wanted.wait, frames.stop(),
+                               [&frames](InstancePath path, const std::string& detail) {
+                                   frames.put(contract::encode_progress_frame(path, detail));
+                               }};
+            const InstanceId& id = shot.lease().instance;
+            const ExecId exec{new_id(kExecPrefix)};
+            frames.put(contract::encode_start_frame(exec, id, shot.lease().path));
+            run_streamed(service.exec(), id, exec, wanted.command, frames);
+        });
+    });
 }
 
 }  // namespace warmd::http

@@ -28,6 +28,7 @@ Router make_router(Service& service)
     add_template_routes(router, service);
     add_checkpoint_routes(router, service);
     add_instance_routes(router, service);
+    add_pool_routes(router, service);
     add_operation_routes(router, service);
     return router;
 }
@@ -80,6 +81,14 @@ Page read_page(const Request& request)
         page.before = cursor->second;
     }
     return page;
+}
+
+bool read_all_flag(const Request& request)
+{
+    const auto all = request.query.find("all");
+    if (all == request.query.end() || all->second == "false") return false;
+    if (all->second == "true") return true;
+    throw Error{ErrorCode::invalid_argument, "all must be true or false"}.with_field("all");
 }
 
 }  // namespace warmd::http

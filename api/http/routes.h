@@ -16,6 +16,7 @@ void add_system_routes(Router& router, Service& service);
 void add_template_routes(Router& router, Service& service);
 void add_checkpoint_routes(Router& router, Service& service);
 void add_instance_routes(Router& router, Service& service);
+void add_pool_routes(Router& router, Service& service);
 void add_operation_routes(Router& router, Service& service);
 
 /// All of them.
@@ -38,5 +39,8 @@ std::optional<InstancePath> read_path(const Request& request);
 
 /// The query parameters `limit` (1 to 1000) and `cursor` of a list.
 Page read_page(const Request& request);
+
+/// The query parameter `all` of a list: false when absent.
+bool read_all_flag(const Request& request);
 
 }  // namespace warmd::http

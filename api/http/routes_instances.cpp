@@ -23,14 +23,6 @@ int read_lines(const Request& request)
     return count;
 }
 
-bool read_all_flag(const Request& request)
-{
-    const auto all = request.query.find("all");
-    if (all == request.query.end() || all->second == "false") return false;
-    if (all->second == "true") return true;
-    throw Error{ErrorCode::invalid_argument, "all must be true or false"}.with_field("all");
-}
-
 }  // namespace
 
 void add_instance_routes(Router& router, Service& service)
@@ -61,16 +53,7 @@ void add_instance_routes(Router& router, Service& service)
     router.post("/v1/instances/{id}/exec", [&service](const Request& request) {
         request.allow_query({});
         const auto id = request.id<InstanceId>("id");
-        ExecRequest command = contract::decode_exec_request(request.json());
-        // Asked here as well, so that a refusal is a status and not a frame in a stream that began with 200.
-        service.exec().admit(id);
-        if (request.accept == "application/json") return answer_exec(service.exec(), id, command, request.stop);
-        Response response;
-        response.content_type = "application/x-ndjson";
-        response.stream = [&service, id, command = std::move(command), stop = request.stop](const StreamWriter& write) {
-            stream_exec(service.exec(), id, command, write, stop);
-        };
-        return response;
+        return respond_exec(service, id, request, nullptr);
     });
     router.post("/v1/instances/{id}/execs/{exec}/signal", [&service](const Request& request) {
         request.allow_query({});

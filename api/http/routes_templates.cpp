@@ -1,4 +1,5 @@
 #include "api/contract/documents.h"
+#include "api/http/exec_stream.h"
 #include "api/http/routes.h"
 
 namespace warmd::http {
@@ -25,6 +26,10 @@ void add_template_routes(Router& router, Service& service)
         return start(request, service,
                      [&] { return service.restore_newest(request.id<TemplateName>("template"), read_path(request)); },
                      {"path"});
+    });
+    router.post("/v1/templates/{template}/run", [&service](const Request& request) {
+        request.allow_query({});
+        return respond_run(service, request.id<TemplateName>("template"), request);
     });
 }
 

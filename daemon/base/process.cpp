@@ -82,6 +82,19 @@ bool in_control_group(int pid, std::string_view fragment)
     return read_file(pid, "cgroup").find(fragment) != std::string::npos;
 }
 
+void set_control_group_frozen(int pid, bool frozen)
+{
+    // "0::/machine.slice/libpod-ID.scope/container", among lines of version 1 on a hybrid system.
+    std::istringstream lines{read_file(pid, "cgroup")};
+    std::string line;
+    while (std::getline(lines, line) && !line.starts_with("0::")) {
+    }
+    if (!line.starts_with("0::")) throw gone(pid);
+    const std::string path = "/sys/fs/cgroup" + line.substr(3) + "/cgroup.freeze";
+    const UniqueFd file{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};
+    if (!file.valid() || ::write(file.get(), frozen ? "1" : "0", 1) != 1) throw system_error("write " + path, errno);
+}
+
 UniqueFd open_in_root(int pid, const std::string& path, int flags)
 {
     const std::string link = "/proc/" + std::to_string(pid) + "/root";

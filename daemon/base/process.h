@@ -13,6 +13,10 @@ namespace warmd {
 /// True when the path of the process's control group contains `fragment`. False for a process that is gone.
 bool in_control_group(int pid, std::string_view fragment);
 
+/// Freezes or thaws the control group (v2) of process `pid` with all that is in it. Returns when the kernel has been
+/// told. Throws Error{conflict} when the process is gone.
+void set_control_group_frozen(int pid, bool frozen);
+
 /// Opens `path` as process `pid` sees it: links are resolved inside its root, which they cannot leave. `flags`
 /// as for open(2). Invalid, with errno set, when there is no such file. Throws Error{conflict} when the process
 /// is gone.

@@ -3,6 +3,7 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "daemon/base/error.h"
@@ -144,7 +145,7 @@ Checkpoint read_checkpoint(Database& database, Statement& row)
 }
 
 constexpr const char* kInstanceColumns =
-    "id, template, state, reason, origin, checkpoint, container, created_at, terminated_at, agent_socket, path";
+    "id, template, state, reason, origin, checkpoint, container, created_at, terminated_at, agent_socket, path, pooled";
 
 Instance read_instance(Database& database, Statement& row)
 {
@@ -160,6 +161,7 @@ Instance read_instance(Database& database, Statement& row)
     instance.terminated_at = optional_time_from(row.getColumn(8));
     instance.agent_socket = row.getColumn(9).getString();
     instance.path = word(instance_path_from_string(row.getColumn(10).getString()), row.getColumn(10));
+    instance.pooled = row.getColumn(11).getInt() != 0;
     instance.phases = read_phases(database, instance.id.value());
     return instance;
 }
@@ -167,13 +169,42 @@ Instance read_instance(Database& database, Statement& row)
 void write_instance(Database& database, const Instance& instance)
 {
     Statement insert{database, std::string{"INSERT OR REPLACE INTO instance ("} + kInstanceColumns +
-                                   ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
+                                   ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
     Binder{insert} << instance.id.value() << instance.template_name.value() << to_string(instance.state)
                    << instance.reason << to_string(instance.origin) << instance.checkpoint.value()
                    << instance.container.value() << instance.created_at << instance.terminated_at
-                   << instance.agent_socket << to_string(instance.path);
+                   << instance.agent_socket << to_string(instance.path) << std::int64_t{instance.pooled};
     insert.exec();
     write_phases(database, instance.id.value(), instance.phases);
+}
+
+constexpr const char* kLeaseColumns =
+    "id, template, instance, state, path, ttl, created_at, expires_at, ended_at, elapsed";
+
+Lease read_lease(Database&, Statement& row)
+{
+    Lease lease;
+    lease.id = LeaseId{row.getColumn(0).getString()};
+    lease.template_name = TemplateName{row.getColumn(1).getString()};
+    lease.instance = InstanceId{row.getColumn(2).getString()};
+    lease.state = word(lease_state_from_string(row.getColumn(3).getString()), row.getColumn(3));
+    lease.path = word(instance_path_from_string(row.getColumn(4).getString()), row.getColumn(4));
+    lease.ttl = Duration{row.getColumn(5).getInt64()};
+    lease.created_at = time_from(row.getColumn(6));
+    lease.expires_at = time_from(row.getColumn(7));
+    lease.ended_at = optional_time_from(row.getColumn(8));
+    lease.elapsed = Duration{row.getColumn(9).getInt64()};
+    return lease;
+}
+
+void write_lease(Database& database, const Lease& lease)
+{
+    Statement insert{database, std::string{"INSERT OR REPLACE INTO lease ("} + kLeaseColumns +
+                                   ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
+    Binder{insert} << lease.id.value() << lease.template_name.value() << lease.instance.value()
+                   << to_string(lease.state) << to_string(lease.path) << std::int64_t{lease.ttl.count()}
+                   << lease.created_at << lease.expires_at << lease.ended_at << std::int64_t{lease.elapsed.count()};
+    insert.exec();
 }
 
 constexpr const char* kOperationColumns =
@@ -231,6 +262,23 @@ T require(std::optional<T> row, const char* kind, const std::string& id, const c
     if (row) return *std::move(row);
     throw Error{ErrorCode::not_found, std::string{"no "} + kind + " \"" + id + "\""}.with_hint(std::string{"GET "} +
                                                                                                list + " lists them");
+}
+
+Instance move_instance(Database& database, const InstanceId& id, const std::vector<InstanceState>& from,
+                       InstanceState to, const std::string& reason)
+{
+    Instance instance = require(read_one(database, read_instance, "instance", kInstanceColumns, id.value()), "instance",
+                                id.value(), "/v1/instances");
+    if (std::find(from.begin(), from.end(), instance.state) == from.end()) {
+        const std::string why = instance.reason.empty() ? std::string{} : " (" + instance.reason + ")";
+        throw Error{ErrorCode::conflict,
+                    "instance " + id.value() + " is " + std::string{to_string(instance.state)} + why}
+            .with_hint("GET /v1/instances lists the instances and their states");
+    }
+    instance.state = to;
+    instance.reason = reason;
+    write_instance(database, instance);
+    return instance;
 }
 
 }  // namespace
@@ -354,26 +402,59 @@ Operation Catalog::get(const OperationId& id) const
     return require(find(id), "operation", id.value(), "/v1/operations");
 }
 
+Lease Catalog::get(const LeaseId& id) const
+{
+    return require(guarded(*database_,
+                           [&id](Database& database) {
+                               return read_one(database, read_lease, "lease", kLeaseColumns, id.value());
+                           }),
+                   "lease", id.value(), "/v1/leases");
+}
+
 Instance Catalog::transition(const InstanceId& id, const std::vector<InstanceState>& from, InstanceState to,
                              const std::string& reason)
 {
     return guarded(*database_, [&](Database& database) {
         SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
-        Instance instance = require(read_one(database, read_instance, "instance", kInstanceColumns, id.value()),
-                                    "instance", id.value(), "/v1/instances");
-        bool allowed = false;
-        for (const InstanceState state : from) allowed = allowed || state == instance.state;
-        if (!allowed) {
-            const std::string why = instance.reason.empty() ? std::string{} : " (" + instance.reason + ")";
-            throw Error{ErrorCode::conflict,
-                        "instance " + id.value() + " is " + std::string{to_string(instance.state)} + why}
-                .with_hint("GET /v1/instances lists the instances and their states");
-        }
-        instance.state = to;
-        instance.reason = reason;
-        write_instance(database, instance);
+        Instance instance = move_instance(database, id, from, to, reason);
         transaction.commit();
         return instance;
+    });
+}
+
+Instance Catalog::begin(const Lease& lease)
+{
+    return guarded(*database_, [&](Database& database) {
+        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+        Instance instance = move_instance(database, lease.instance, {InstanceState::idle}, InstanceState::leased, {});
+        write_lease(database, lease);
+        transaction.commit();
+        return instance;
+    });
+}
+
+std::optional<Instance> Catalog::end(const Lease& lease, const std::string& reason)
+{
+    return guarded(*database_, [&](Database& database) {
+        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+        write_lease(database, lease);
+        auto instance = read_one(database, read_instance, "instance", kInstanceColumns, lease.instance.value());
+        if (instance && instance->state == InstanceState::leased) {
+            instance->state = InstanceState::draining;
+            instance->reason = reason;
+            write_instance(database, *instance);
+        } else {
+            instance.reset();
+        }
+        transaction.commit();
+        return instance;
+    });
+}
+
+std::vector<Lease> Catalog::leases(const Page& page, bool with_ended) const
+{
+    return guarded(*database_, [&](Database& database) {
+        return read_page(database, read_lease, "lease", kLeaseColumns, with_ended ? "1" : "state = 'active'", {}, page);
     });
 }
 
@@ -436,7 +517,7 @@ void Catalog::prune_history(int keep)
         SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
         for (const char* const selection :
              {"FROM operation WHERE state NOT IN ('queued', 'running')", "FROM instance WHERE state = 'terminated'",
-              "FROM checkpoint WHERE state = 'failed'"}) {
+              "FROM checkpoint WHERE state = 'failed'", "FROM lease WHERE state <> 'active'"}) {
             const std::string old = std::string{"SELECT id "} + selection + " ORDER BY id DESC LIMIT -1 OFFSET ?";
             const std::string table{
                 std::string_view{selection}.substr(5, std::string_view{selection}.find(" WHERE") - 5)};

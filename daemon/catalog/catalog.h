@@ -8,6 +8,7 @@
 #include "daemon/base/guarded.h"
 #include "daemon/model/checkpoint.h"
 #include "daemon/model/instance.h"
+#include "daemon/model/lease.h"
 #include "daemon/model/operation.h"
 
 namespace SQLite {
@@ -50,11 +51,21 @@ public:
     [[nodiscard]] Checkpoint get(const CheckpointId& id) const;
     [[nodiscard]] Instance get(const InstanceId& id) const;
     [[nodiscard]] Operation get(const OperationId& id) const;
+    [[nodiscard]] Lease get(const LeaseId& id) const;
 
     /// Moves the instance from one of `from` to `to` and returns it as it then is; throws Error{conflict}
     /// that names its state if it is in another, Error{not_found} if there is none.
     Instance transition(const InstanceId& id, const std::vector<InstanceState>& from, InstanceState to,
                         const std::string& reason = {});
+
+    /// Records an active lease and moves its instance from idle to leased, both or neither, and returns the instance.
+    /// Throws Error{conflict} if it is not idle, Error{not_found} if there is none.
+    Instance begin(const Lease& lease);
+    /// Records the end of a lease and moves its instance, if that is leased, to draining, both or neither. Returns the
+    /// instance if it was moved.
+    std::optional<Instance> end(const Lease& lease, const std::string& reason);
+    /// Without `with_ended`: the active ones.
+    [[nodiscard]] std::vector<Lease> leases(const Page& page, bool with_ended = false) const;
 
     /// Empty `template_name`: of all.
     [[nodiscard]] std::vector<Checkpoint> checkpoints(const Page& page, const TemplateName& template_name = {}) const;
@@ -69,7 +80,8 @@ public:
 
     void erase(const CheckpointId& id);
 
-    /// Forgets finished operations, terminated instances and failed checkpoints but the newest `keep` of each.
+    /// Forgets finished operations, terminated instances, failed checkpoints and ended leases but the newest `keep` of
+    /// each.
     void prune_history(int keep);
 
     /// Throws if the database cannot be read: for health checks.

@@ -21,6 +21,7 @@ constexpr std::array kSteps{
     // How an instance was made; until then all were restored in one way. Leases.
     "ALTER TABLE instance ADD COLUMN path TEXT NOT NULL DEFAULT 'cold';"
     "UPDATE instance SET path = 'archive' WHERE origin = 'restore';"
+    "ALTER TABLE instance ADD COLUMN pooled INTEGER NOT NULL DEFAULT 0;"
     "CREATE TABLE lease ("
     "    id         TEXT PRIMARY KEY,"
     "    template   TEXT NOT NULL,"

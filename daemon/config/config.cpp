@@ -55,6 +55,10 @@ void read_daemon(const toml::table& root, const std::string& file, std::vector<C
         operations->read("queue", config.operation_queue, 1, 10'000);
         operations->finish();
     }
+    if (auto pools = table.table("pools")) {
+        pools->read("fills", config.pool_fills, 1, 64);
+        pools->finish();
+    }
     table.finish();
 }
 

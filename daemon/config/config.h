@@ -21,6 +21,7 @@ struct Config {
     Duration podman_timeout = std::chrono::seconds{30};
     int operation_workers = 4;
     int operation_queue = 64;
+    int pool_fills = 2;  // instances that are made for pools at once
     int history = 1000;  // finished operations and terminated instances that are remembered
     std::map<TemplateName, Template> templates;
 };

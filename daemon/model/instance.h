@@ -39,6 +39,7 @@ struct Instance {
     std::string reason;  // why it is terminated or draining; empty otherwise
     Origin origin = Origin::warm;
     InstancePath path = InstancePath::cold;  // how it was made, hence never `pool`
+    bool pooled = false;                     // made for its template's pool: commands run in it only under a lease
     CheckpointId checkpoint;                 // restored from; empty for a warmed one
     ContainerId container;                   // empty until Podman has created it
     std::string agent_socket;                // in the container; empty when its image has no agent

@@ -9,7 +9,7 @@
 
 namespace warmd {
 
-enum class LeaseState { active, released, expired };
+enum class LeaseState { active, released, expired, lost };  // lost: the instance ended by itself
 std::string_view to_string(LeaseState state);
 std::optional<LeaseState> lease_state_from_string(std::string_view text);
 

@@ -31,10 +31,11 @@ constexpr EnumNames<InstancePath, 4> kInstancePaths{{{
     {InstancePath::cold, "cold"},
 }}};
 
-constexpr EnumNames<LeaseState, 3> kLeaseStates{{{
+constexpr EnumNames<LeaseState, 4> kLeaseStates{{{
     {LeaseState::active, "active"},
     {LeaseState::released, "released"},
     {LeaseState::expired, "expired"},
+    {LeaseState::lost, "lost"},
 }}};
 
 constexpr EnumNames<CheckpointState, 7> kCheckpointStates{{{

@@ -11,7 +11,7 @@ namespace warmd {
 struct PoolPolicy {
     int min_idle = 0;                                // kept ready; 0: no pool
     int max_size = 4;                                // idle, leased and being made, together
-    Duration idle_ttl = Duration::zero();            // idle ones above min_idle end after this; zero: never
+    Duration idle_ttl = std::chrono::minutes{10};    // idle ones above min_idle end after this; zero: never
     Duration max_lifetime = std::chrono::hours{24};  // idle ones are replaced after this; zero: never
     bool frozen = false;                             // idle ones get no CPU time
 };

@@ -149,6 +149,12 @@ std::vector<ContainerInfo> PodmanEngine::list(std::string_view label)
     return containers;
 }
 
+void PodmanEngine::set_frozen(const ContainerId& id, bool frozen)
+{
+    // Not Podman's pause: that starts the runtime and writes two databases, and refuses to be repeated.
+    set_control_group_frozen(running_pid(id), frozen);
+}
+
 std::optional<int> PodmanEngine::wait(const ContainerId& id, Duration timeout, std::stop_token stop)
 {
     try {

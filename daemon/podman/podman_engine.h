@@ -29,6 +29,7 @@ public:
     void start(const ContainerId& id) override;
     std::optional<ContainerInfo> inspect(const std::string& id_or_name) override;
     std::vector<ContainerInfo> list(std::string_view label) override;
+    void set_frozen(const ContainerId& id, bool frozen) override;
     std::optional<int> wait(const ContainerId& id, Duration timeout, std::stop_token stop) override;
     std::string logs(const ContainerId& id, int lines) override;
     void remove(const std::string& id_or_name) override;

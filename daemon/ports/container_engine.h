@@ -116,6 +116,10 @@ public:
     /// All containers, running or not, that carry the label, whatever its value.
     virtual std::vector<ContainerInfo> list(std::string_view label) = 0;
 
+    /// Keeps the processes of a running container from getting any CPU time, or lets them on. Idempotent. A frozen
+    /// container can be removed, and counts as running.
+    virtual void set_frozen(const ContainerId& id, bool frozen) = 0;
+
     /// Waits until the container has exited and returns its exit status. Nothing if it still runs after
     /// `timeout`.
     virtual std::optional<int> wait(const ContainerId& id, Duration timeout, std::stop_token stop) = 0;

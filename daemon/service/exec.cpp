@@ -15,6 +15,11 @@ namespace {
 
 void require_usable(const Instance& instance)
 {
+    if (instance.pooled && instance.state == InstanceState::idle) {
+        throw Error{ErrorCode::conflict,
+                    "instance " + instance.id.value() + " stands in a pool: no command can run in it"}
+            .with_hint("acquire a lease: POST /v1/pools/" + instance.template_name.value() + "/leases");
+    }
     if (is_usable(instance.state)) return;
     const std::string why = instance.reason.empty() ? std::string{} : " (" + instance.reason + ")";
     throw Error{ErrorCode::conflict, "instance " + instance.id.value() + " is " +

@@ -49,7 +49,7 @@ void Restore::require_available(const Checkpoint& checkpoint)
         .with_hint("GET /v1/checkpoints lists those that are available");
 }
 
-Instance Restore::run(const CheckpointId& id, std::optional<InstancePath> path, OperationRun& run)
+Instance Restore::run(const CheckpointId& id, std::optional<InstancePath> path, OperationRun& run, bool pooled)
 {
     const Checkpoint checkpoint = catalog_.get(id);
     require_available(checkpoint);
@@ -58,6 +58,7 @@ Instance Restore::run(const CheckpointId& id, std::optional<InstancePath> path, 
                       .template_name = checkpoint.template_name,
                       .state = InstanceState::restoring,
                       .origin = Origin::restore,
+                      .pooled = pooled,
                       .checkpoint = id,
                       .agent_socket = checkpoint.agent_socket,
                       .created_at = clock_.now()};

@@ -33,7 +33,8 @@ public:
     /// reason. Throws Error{conflict} unless the checkpoint is available, Error{corrupt} when its tarball is
     /// not what the catalog says, Error{not_found} when its image has left local storage.
     /// `path`: `linked` or `archive` and no other; nothing: linked where that works, otherwise archive.
-    Instance run(const CheckpointId& id, std::optional<InstancePath> path, OperationRun& run);
+    /// `pooled`: see Instance.
+    Instance run(const CheckpointId& id, std::optional<InstancePath> path, OperationRun& run, bool pooled = false);
 
     /// Throws Error{conflict} unless the checkpoint is available.
     static void require_available(const Checkpoint& checkpoint);

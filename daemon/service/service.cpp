@@ -25,6 +25,14 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
       warm_{catalog, engine, agent, clock, exec_},
       checkpoints_{catalog, store, engine, agent, clock, warm_, exec_, templates_},
       restore_{catalog, store, engine, agent, clock, exec_, templates_},
+      pools_{catalog,
+             engine,
+             clock,
+             templates_,
+             restore_,
+             warm_,
+             [this](Operation draft, Operations::Work work) { return submit(std::move(draft), std::move(work)); },
+             options.pools},
       operations_{catalog, clock, options.operation_workers, options.operation_queue}
 {
     recover_catalog(catalog_, store_, clock_);
@@ -34,9 +42,10 @@ void Service::reconcile() noexcept
 {
     try {
         reconcile_instances(catalog_, engine_, clock_,
-                            [this](const InstanceId& id) { return operations_.works_on(id); });
+                            [this](const InstanceId& id) { return operations_.works_on(id) || pools_.works_on(id); });
         catalog_.prune_history(options_.history);
         recovered_ = true;
+        pools_.start();
     } catch (const std::exception& error) {
         spdlog::warn("cannot compare the catalog with the containers, will try again: {}", error.what());
     }
@@ -47,6 +56,12 @@ void Service::maintain(std::stop_token stop)
     constexpr Duration kInterval = std::chrono::seconds{30};
     constexpr Duration kWaiting = std::chrono::seconds{1};
     while (clock_.sleep_for(recovered_ ? kInterval : kWaiting, stop)) reconcile();
+}
+
+void Service::shut_down()
+{
+    pools_.shut_down();  // it submits operations
+    operations_.shut_down();
 }
 
 Operation Service::submit(Operation draft, Operations::Work work)
@@ -68,8 +83,10 @@ Operation Service::warm(const TemplateName& name)
 Operation Service::checkpoint(const TemplateName& name)
 {
     const Template& from = templates_.get(name);
-    return submit({.kind = OperationKind::checkpoint, .template_name = name},
-                  [this, &from](OperationRun& run) { checkpoints_.of_template(from, run); });
+    return submit({.kind = OperationKind::checkpoint, .template_name = name}, [this, &from](OperationRun& run) {
+        checkpoints_.of_template(from, run);
+        pools_.wake();
+    });
 }
 
 Operation Service::checkpoint(const InstanceId& id)
@@ -81,8 +98,14 @@ Operation Service::checkpoint(const InstanceId& id)
                     "instance " + id.value() + " is " + std::string{to_string(instance.state)} + ", not idle"}
             .with_hint("only idle instances can be checkpointed");
     }
+    if (instance.pooled) {
+        throw Error{ErrorCode::conflict, "instance " + id.value() + " stands in a pool and is like its checkpoint"};
+    }
     return submit({.kind = OperationKind::checkpoint, .template_name = instance.template_name, .instance = id},
-                  [this, id](OperationRun& run) { checkpoints_.of_instance(id, run); });
+                  [this, id](OperationRun& run) {
+                      checkpoints_.of_instance(id, run);
+                      pools_.wake();
+                  });
 }
 
 Operation Service::restore(const CheckpointId& id, std::optional<InstancePath> path)
@@ -126,7 +149,10 @@ Operation Service::delete_checkpoint(const CheckpointId& id)
     Checkpoints::require_erasable(checkpoint);
     return submit(
         {.kind = OperationKind::delete_checkpoint, .template_name = checkpoint.template_name, .checkpoint = id},
-        [this, id](OperationRun& run) { checkpoints_.erase(id, run); });
+        [this, id](OperationRun& run) {
+            checkpoints_.erase(id, run);
+            pools_.wake();
+        });
 }
 
 std::string Service::logs(const InstanceId& id, int lines)

@@ -11,6 +11,7 @@
 #include "daemon/service/checkpoint.h"
 #include "daemon/service/exec.h"
 #include "daemon/service/operations.h"
+#include "daemon/service/pools.h"
 #include "daemon/service/restore.h"
 #include "daemon/service/templates.h"
 #include "daemon/service/warm.h"
@@ -22,6 +23,7 @@ struct ServiceOptions {
     int operation_workers = 4;
     int operation_queue = 64;
     int history = 1000;
+    PoolOptions pools;
 };
 
 struct ServiceStatus {
@@ -42,6 +44,10 @@ public:
     /// All must outlive this. Runs the part of recovery that needs no engine.
     Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine, AgentChannel& agent, Clock& clock,
             Templates templates, ServiceOptions options = {});
+    /// As `shut_down`.
+    ~Service() { shut_down(); }
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
 
     /// Does the other part, if Podman answers; logs when it does not. Until it was done once, long actions
     /// are Error{unavailable}.
@@ -51,13 +57,14 @@ public:
     /// is requested.
     void maintain(std::stop_token stop);
 
-    /// Stops all operations and waits for their ends. Instances live on.
-    void shut_down() { operations_.shut_down(); }
+    /// Stops all operations and waits for their ends. Instances and leases live on.
+    void shut_down();
 
     [[nodiscard]] const Templates& templates() const { return templates_; }
     [[nodiscard]] const Catalog& catalog() const { return catalog_; }
     [[nodiscard]] Operations& operations() { return operations_; }
     [[nodiscard]] Exec& exec() { return exec_; }
+    [[nodiscard]] Pools& pools() { return pools_; }
 
     Operation warm(const TemplateName& name);
     Operation checkpoint(const TemplateName& name);
@@ -93,6 +100,7 @@ private:
     Warm warm_;
     Checkpoints checkpoints_;
     Restore restore_;
+    Pools pools_;
     Operations operations_;  // last: its threads use all of the above
 };
 

@@ -42,7 +42,7 @@ void require_agent(const Template& from, const Instance& instance)
 
 }  // namespace
 
-Instance Warm::run(const Template& from, OperationRun& run)
+Instance Warm::run(const Template& from, OperationRun& run, bool pooled)
 {
     const auto image = engine_.find_image(from.image);
     if (!image) throw image_missing(from);
@@ -51,6 +51,7 @@ Instance Warm::run(const Template& from, OperationRun& run)
                       .template_name = from.name,
                       .state = InstanceState::warming,
                       .origin = Origin::warm,
+                      .pooled = pooled,
                       .agent_socket = agent == image->labels.end() ? std::string{} : agent->second,
                       .created_at = clock_.now()};
     require_agent(from, instance);

@@ -25,7 +25,8 @@ public:
     /// Returns an idle instance. On failure the container is gone and the instance terminated with the
     /// reason. Throws Error: `not_found` for the image, `not_ready` with the container's last words when a
     /// condition does not come true in its time or the application ends, or what the engine throws.
-    Instance run(const Template& from, OperationRun& run);
+    /// `pooled`: see Instance.
+    Instance run(const Template& from, OperationRun& run, bool pooled = false);
 
 private:
     void bring_up(const Template& from, Instance& instance, OperationRun& run);

@@ -318,6 +318,16 @@ std::vector<ContainerInfo> FakeEngine::list(std::string_view label)
     return found;
 }
 
+void FakeEngine::set_frozen(const ContainerId& id, bool frozen)
+{
+    enter("set_frozen");
+    const std::scoped_lock lock{mutex_};
+    Container& container = get(id.value());
+    refresh(container);
+    require_running(container);
+    ::kill(-container.info.pid, frozen ? SIGSTOP : SIGCONT);
+}
+
 std::optional<int> FakeEngine::wait(const ContainerId& id, Duration timeout, std::stop_token stop)
 {
     enter("wait", stop);
