@@ -69,11 +69,15 @@ std::string ApiClient::call(const std::string& method, const std::string& path, 
     if (!result) {
         const bool connecting = result.error() == httplib::Error::Connection;
         const bool forbidden = connecting && error == EACCES;
-        throw Error{ErrorCode::unavailable,
-                    connecting ? "no daemon answers on " + socket_path_ : "the connection to the daemon broke"}
-            .with_cause(connecting && error != 0 ? std::strerror(error) : httplib::to_string(result.error()))
-            .with_hint(forbidden ? "only root and members of the group warmd may: sudo usermod -aG warmd $USER"
-                                 : "systemctl status warmd; journalctl -u warmd");
+        Error failure = Error{ErrorCode::unavailable, connecting ? "no daemon answers on " + socket_path_
+                                                                 : "the connection to the daemon broke"}
+                            .with_cause(connecting && error != 0 ? std::strerror(error)
+                                                                 : httplib::to_string(result.error()))
+                            .with_hint(
+                                forbidden ? "only root and members of the group warmd may: sudo usermod -aG warmd $USER"
+                                          : "systemctl status warmd; journalctl -u warmd");
+        if (connecting) throw Error{std::move(failure)};
+        throw ConnectionLost{std::move(failure)};
     }
     if (status / 100 != 2) throw contract::decode_problem(text, status);
     return text;
@@ -81,6 +85,10 @@ std::string ApiClient::call(const std::string& method, const std::string& path, 
 
 Json ApiClient::get(const std::string& path) const { return parse_json(call("GET", path, {}, {})); }
 Json ApiClient::post(const std::string& path) const { return parse_json(call("POST", path, {}, {})); }
+Json ApiClient::post(const std::string& path, const Json& body) const
+{
+    return parse_json(call("POST", path, dump_json(body), {}));
+}
 Json ApiClient::del(const std::string& path) const { return parse_json(call("DELETE", path, {}, {})); }
 std::string ApiClient::get_text(const std::string& path) const { return call("GET", path, {}, {}); }
 
@@ -104,22 +112,21 @@ void ApiClient::signal(const InstanceId& id, const ExecId& exec, const std::stri
          dump_json(Json{{"signal", name}}), {});
 }
 
-void ApiClient::exec(
-    const InstanceId& id, const ExecRequest& request,
+void ApiClient::stream(
+    const std::string& path, const Json& body,
     const std::function<void(const std::string& line, const contract::ExecFrame& frame)>& handler) const
 {
     bool complete = false;
-    call("POST", "/v1/instances/" + id.value() + "/exec", dump_json(contract::encode(request)),
-         [&](const std::string& line) {
-             const contract::ExecFrame frame = contract::decode_frame(line);
-             if (frame.type == contract::FrameType::keepalive) return;
-             complete = frame.type == contract::FrameType::exit || frame.type == contract::FrameType::error;
-             handler(line, frame);
-         });
-    if (!complete) {
-        throw Error{ErrorCode::unavailable, "the daemon ended the stream before the command's exit status"}.with_hint(
-            "journalctl -u warmd");
-    }
+    call("POST", path, dump_json(body), [&](const std::string& line) {
+        const contract::ExecFrame frame = contract::decode_frame(line);
+        if (frame.type == contract::FrameType::keepalive) return;
+        complete = frame.type == contract::FrameType::exit || frame.type == contract::FrameType::error;
+        handler(line, frame);
+    });
+    if (complete) return;
+    throw ConnectionLost{
+        Error{ErrorCode::unavailable, "the daemon ended the stream before the command's exit status"}.with_hint(
+            "journalctl -u warmd")};
 }
 
 }  // namespace warmd::client

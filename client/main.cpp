@@ -1,5 +1,5 @@
 // warmctl: the command-line client. Exit statuses: 0 done, 1 the daemon refused or failed, 2 the command line
-// is wrong; `exec` passes the command's own through and uses 125 for failures of warmd.
+// is wrong; `exec`, `run` and `lease exec` pass the command's own through and use 125 for failures of warmd.
 #include <csignal>
 #include <cstdlib>
 #include <exception>
@@ -24,13 +24,14 @@ int main(int argc, char** argv)
     app.add_option("--host", context.host, "The daemon's socket; also WARMD_HOST")->capture_default_str();
     app.add_flag("--json", context.output.json, "One JSON document a line on standard output");
     app.add_flag("--quiet,-q", context.output.quiet, "No progress on standard error");
-    app.footer("Start here: warmctl template list; warmctl checkpoint TEMPLATE; warmctl restore TEMPLATE;\n"
-               "            warmctl exec INSTANCE -- COMMAND");
+    app.footer("Start here: warmctl template list; warmctl checkpoint TEMPLATE; warmctl run TEMPLATE -- COMMAND\n"
+               "By hand:    warmctl restore TEMPLATE; warmctl exec INSTANCE -- COMMAND");
     add_template_command(app, context);
     add_warm_command(app, context);
     add_checkpoint_command(app, context);
     add_restore_command(app, context);
     add_exec_command(app, context);
+    add_run_command(app, context);
     add_instance_command(app, context);
     add_operation_command(app, context);
     add_status_command(app, context);

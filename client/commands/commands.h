@@ -26,6 +26,7 @@ void add_warm_command(CLI::App& app, Context& context);
 void add_checkpoint_command(CLI::App& app, Context& context);
 void add_restore_command(CLI::App& app, Context& context);
 void add_exec_command(CLI::App& app, Context& context);
+void add_run_command(CLI::App& app, Context& context);
 void add_instance_command(CLI::App& app, Context& context);
 void add_operation_command(CLI::App& app, Context& context);
 void add_status_command(CLI::App& app, Context& context);

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "daemon/model/exec.h"
+
+namespace warmd::client {
+
+/// The options of every command that runs something in an instance: what to run, and how.
+class ExecOptions {
+public:
+    /// Adds them to `command`, which this must outlive.
+    explicit ExecOptions(CLI::App& command);
+
+    /// What the command line asks for; reads standard input when that was asked for. Throws CLI::ValidationError, and
+    /// Error{too_large} for more input than the daemon takes.
+    [[nodiscard]] ExecRequest request() const;
+    /// The same for --code alone: the program is not part of it.
+    [[nodiscard]] ExecRequest code_request() const;
+
+    [[nodiscard]] const std::vector<std::string>& program() const { return program_; }
+
+private:
+    [[nodiscard]] ExecRequest how_to_run() const;
+
+    std::vector<std::string> program_;
+    std::string code_;
+    CLI::Option* code_option_;
+    bool input_ = false;
+    std::string timeout_;
+    std::vector<std::string> environment_;
+    std::string workdir_;
+    std::string user_;
+};
+
+/// The end of each such command's help.
+inline constexpr const char* kExecFooter =
+    "The exit status is the command's own; 124 when it took too long, 125 when warmd failed,\n"
+    "126 or 127 when it cannot be run.\n"
+    "Ctrl-C interrupts the command; a second one gives it up, and it is killed.\n";
+
+}  // namespace warmd::client

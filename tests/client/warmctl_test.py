@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""Tests of warmctl against a daemon that is played here: warmctl_test.py WARMCTL [UNITTEST-ARGUMENT...]."""
+
+import http.server
+import json
+import os
+import pathlib
+import signal
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+LIMIT = 20  # seconds, after which a test fails that waits for something
+warmctl = None
+
+
+def default_signals():
+    """Whoever started these tests in the background has SIGINT ignored, and so would warmctl."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+class Daemon:
+    """Answers "METHOD /path" with what `answers` has for it: a document, (status, document), or a function that gets the
+    request's body and a function that writes one frame. `requests` is what was asked, in order."""
+
+    def __init__(self, socket):
+        self.answers = {}
+        self.requests = []
+        self.signalled = threading.Event()
+        daemon = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self):
+                length = int(self.headers.get("Content-Length") or 0)
+                body = json.loads(self.rfile.read(length)) if length else None
+                daemon.requests.append((f"{self.command} {self.path}", body))
+                missing = (404, {"code": "not_found", "detail": f"no {self.path}", "title": "not found"})
+                answer = daemon.answers.get(f"{self.command} {self.path}", missing)
+                if callable(answer):
+                    self.send_response(200)
+                    self.send_header("Content-Type", "application/x-ndjson")
+                    self.end_headers()
+                    answer(body, lambda **frame: self.wfile.write(json.dumps(frame).encode() + b"\n"))
+                    return
+                status, document = answer if isinstance(answer, tuple) else (200, answer)
+                text = json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_POST = do_DELETE = answer
+
+            def address_string(self):
+                return "warmctl"
+
+            def log_message(self, *_):
+                pass
+
+        self.server = Server(socket, Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def end(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.socket = str(self.folder / "socket")
+        self.daemon = Daemon(self.socket)
+        self.addCleanup(self.daemon.end)
+
+    def environment(self, **more):
+        return {"PATH": os.environ["PATH"], "WARMD_HOST": self.socket, **more}
+
+    def start(self, *arguments, **more):
+        return subprocess.Popen([warmctl, *arguments], env=self.environment(), stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, preexec_fn=default_signals, **more)
+
+    def run_it(self, *arguments, given="", **environment):
+        done = subprocess.run([warmctl, *arguments], env=self.environment(**environment), input=given, text=True,
+                              capture_output=True, timeout=LIMIT)
+        return done.returncode, done.stdout, done.stderr
+
+    def asked(self):
+        return [request for request, _ in self.daemon.requests]
+
+
+def finished(status=0, **more):
+    return {"type": "exit", "exit_status": status, "elapsed_ms": 1.5, "path": "agent", "timed_out": False,
+            "session_ended": False, **more}
+
+
+def run_answer(path="pool", frames=(), status=0, **more):
+    def answer(_, write):
+        write(type="start", exec="exec-1", instance="inst-1", path=path)
+        for frame in frames:
+            write(**frame)
+        write(**finished(status, **more))
+    return answer
+
+
+RUN = "POST /v1/templates/t/run"
+
+
+class Run(Case):
+    def test_streams_and_status_are_the_commands_own(self):
+        self.daemon.answers[RUN] = run_answer(frames=[{"type": "stdout", "data": "out\n"}, {"type": "keepalive"},
+                                                      {"type": "stderr", "data": "err\n"}], status=42)
+        self.assertEqual(self.run_it("run", "t", "--", "program", "-x"), (42, "out\n", "err\n"))
+        self.assertEqual(self.daemon.requests, [(RUN, {"command": ["program", "-x"], "wait": "30s"})])
+
+    def test_options_are_passed_on(self):
+        self.daemon.answers[RUN] = run_answer()
+        self.run_it("run", "t", "-i", "--wait", "2s", "--timeout", "3s", "--env", "A=b=c", "--workdir", "/w", "--user",
+                    "u", "--", "cat", given="input")
+        self.assertEqual(self.daemon.requests[0][1], {"command": ["cat"], "wait": "2s", "timeout": "3s",
+                                                      "env": {"A": "b=c"}, "workdir": "/w", "user": "u",
+                                                      "stdin": "input"})
+
+    def test_says_in_one_line_that_the_pool_was_empty(self):
+        for path, words in (("linked", "restored one (linked)"), ("archive", "restored one (archive)"),
+                            ("cold", "started one cold")):
+            self.daemon.answers[RUN] = run_answer(path)
+            self.assertEqual(self.run_it("run", "t", "--code", "1"),
+                             (0, "", f"warmctl: no warm instance was idle: {words}\n"))
+            self.assertEqual(self.run_it("-q", "run", "t", "--code", "1"), (0, "", ""))
+
+    def test_progress_is_not_shown_where_there_is_no_terminal(self):
+        def answer(_, write):
+            write(type="progress", path="cold", detail="starting")
+            run_answer()(None, write)
+        self.daemon.answers[RUN] = answer
+        self.assertEqual(self.run_it("run", "t", "--code", "1"), (0, "", ""))
+
+    def test_json_prints_the_frames(self):
+        self.daemon.answers[RUN] = run_answer("pool", [{"type": "stdout", "data": "x"}], 3)
+        status, out, err = self.run_it("--json", "run", "t", "--code", "1")
+        self.assertEqual((status, err), (3, ""))
+        self.assertEqual([json.loads(line)["type"] for line in out.splitlines()], ["start", "stdout", "exit"])
+
+    def test_a_time_limit_is_said(self):
+        self.daemon.answers[RUN] = run_answer(status=124, timed_out=True)
+        self.assertEqual(self.run_it("run", "t", "--code", "1"), (124, "", "warmctl: the command was killed after 2 ms\n"))
+
+    def test_a_refusal_is_125(self):
+        self.assertEqual(self.run_it("run", "t", "--code", "1"), (125, "", "warmctl: no /v1/templates/t/run\n"))
+
+    def test_a_stream_without_an_end_is_125(self):
+        self.daemon.answers[RUN] = lambda _, write: write(type="start", exec="exec-1", instance="inst-1", path="pool")
+        status, _, err = self.run_it("run", "t", "--code", "1")
+        self.assertEqual(status, 125)
+        self.assertIn("before the command's exit status", err)
+
+    def test_ctrl_c_goes_to_the_instance_that_the_daemon_named(self):
+        def answer(_, write):
+            write(type="start", exec="exec-1", instance="inst-1", path="pool")
+            write(type="stdout", data="started\n")
+            self.daemon.signalled.wait(LIMIT)
+            write(**finished(130))
+
+        def signalled():
+            self.daemon.signalled.set()
+            return {}
+        self.daemon.answers[RUN] = answer
+        path = "POST /v1/instances/inst-1/execs/exec-1/signal"
+        self.daemon.answers[path] = lambda _, write: write(**signalled())
+        with self.start("run", "t", "--code", "1") as process:
+            self.assertEqual(process.stdout.readline(), "started\n")
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(LIMIT), 130)
+        self.assertIn((path, {"signal": "INT"}), self.daemon.requests)
+
+    def test_ctrl_c_before_the_start_ends_it_at_once(self):
+        asked, over = threading.Event(), threading.Event()
+        self.addCleanup(over.set)
+
+        def answer(_, __):
+            asked.set()
+            over.wait(LIMIT)
+        self.daemon.answers[RUN] = answer
+        with self.start("run", "t", "--code", "1") as process:
+            self.assertTrue(asked.wait(LIMIT))
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(LIMIT), 130)
+
+    def test_code_and_a_command_exclude_each_other(self):
+        self.assertEqual(self.run_it("run", "t", "--code", "1", "--", "x")[0], 2)
+        self.assertEqual(self.run_it("run", "t")[0], 2)
+        self.assertEqual(self.asked(), [])
+
+
+class RunOrHere(Case):
+    ARGUMENTS = ("run", "t", "--code", "1", "--or-here", "--", "sh", "-c", "echo here $1; exit 7", "sh", "two words")
+
+    def test_runs_here_when_nobody_answers(self):
+        status, out, err = self.run_it(*self.ARGUMENTS, WARMD_HOST="/nonexistent/socket")
+        self.assertEqual((status, out), (7, "here two words\n"))
+        self.assertEqual(err, "warmctl: no daemon answers on /nonexistent/socket; running sh here instead\n")
+
+    def test_runs_here_when_the_daemon_refuses(self):
+        def failed(_, write):
+            write(type="progress", path="cold", detail="starting")
+            write(type="error", error={"code": "not_ready", "detail": "init did not end in time"})
+        busy = (503, {"code": "busy", "detail": "nothing is free", "title": "busy"})
+        for answer, words in ((busy, "nothing is free"), (failed, "init did not end in time")):
+            self.daemon.answers[RUN] = answer
+            status, out, err = self.run_it(*self.ARGUMENTS)
+            self.assertEqual((status, out), (7, "here two words\n"))
+            self.assertEqual(err, f"warmctl: {words}; running sh here instead\n")
+
+    def test_does_not_run_twice_what_may_have_run(self):
+        self.daemon.answers[RUN] = lambda _, write: write(type="start", exec="exec-1", instance="inst-1", path="pool")
+        self.assertEqual(self.run_it(*self.ARGUMENTS)[:2], (125, ""))
+        self.daemon.answers[RUN] = lambda _, __: None
+        self.assertEqual(self.run_it(*self.ARGUMENTS)[:2], (125, ""))
+
+    def test_what_runs_in_the_instance_does_not_run_here(self):
+        self.daemon.answers[RUN] = run_answer(status=125)
+        self.assertEqual(self.run_it(*self.ARGUMENTS), (125, "", ""))
+
+    def test_a_program_that_is_not_there_is_127(self):
+        status, _, err = self.run_it("run", "t", "--code", "1", "--or-here", "--", "/nonexistent/program")
+        self.assertEqual(status, 127)
+        self.assertIn("cannot run /nonexistent/program", err)
+
+    def test_wants_code_and_a_program(self):
+        self.assertEqual(self.run_it("run", "t", "--code", "1", "--or-here")[0], 2)
+        self.assertEqual(self.run_it("run", "t", "--or-here", "--", "x")[0], 2)
+
+
+class Exec(Case):
+    def test_runs_in_the_instance(self):
+        path = "POST /v1/instances/inst-1/exec"
+
+        def answer(_, write):
+            write(type="start", exec="exec-1")
+            write(type="stdout", data="6\n")
+            write(**finished(3))
+        self.daemon.answers[path] = answer
+        self.assertEqual(self.run_it("exec", "inst-1", "--code", "disp(6)"), (3, "6\n", ""))
+        self.assertEqual(self.daemon.requests, [(path, {"code": "disp(6)"})])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    warmctl = str(pathlib.Path(sys.argv.pop(1)).resolve())
+    unittest.main()
