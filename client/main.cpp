@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "client/commands/commands.h"
+#include "client/commands/exec_options.h"
 #include "warmd_version.h"
 
 int main(int argc, char** argv)
@@ -17,7 +18,7 @@ int main(int argc, char** argv)
     Context context{.host = "unix:///run/warmd/warmd.sock", .output = {}, .exit_status = 0};
     if (const char* const host = std::getenv("WARMD_HOST"); host != nullptr && *host != '\0') context.host = host;
 
-    CLI::App app{"Talks to warmd, which keeps slow-starting applications warm."};
+    CLI::App app{"Talks to warmd, which keeps slow-starting applications warm.", "warmctl"};
     app.set_version_flag("--version", "warmctl " WARMD_VERSION);
     app.require_subcommand(1);
     app.fallthrough();
@@ -37,7 +38,7 @@ int main(int argc, char** argv)
     add_status_command(app, context);
 
     try {
-        app.parse(argc, argv);
+        app.parse(shielded_arguments(argc, argv));
         return context.exit_status;
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : kUsage;

@@ -1,5 +1,6 @@
 #include "client/commands/exec_options.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -9,6 +10,8 @@
 namespace warmd::client {
 
 namespace {
+
+constexpr char kShield = '\x01';
 
 /// Everything on standard input. Throws Error for more than the daemon takes in one request.
 std::string read_input()
@@ -26,6 +29,18 @@ std::string read_input()
 }
 
 }  // namespace
+
+std::vector<std::string> shielded_arguments(int argc, const char* const* argv)
+{
+    std::vector<std::string> arguments;
+    bool of_program = false;
+    for (int i = 1; i < argc; ++i) {
+        arguments.push_back(of_program ? kShield + std::string{argv[i]} : argv[i]);
+        of_program = of_program || arguments.back() == "--";
+    }
+    std::reverse(arguments.begin(), arguments.end());
+    return arguments;
+}
 
 ExecOptions::ExecOptions(CLI::App& command)
 {
@@ -46,7 +61,7 @@ ExecRequest ExecOptions::request() const
     }
     if (program_.empty()) throw CLI::ValidationError{"COMMAND", "a command after --, or --code, is needed"};
     ExecRequest request = how_to_run();
-    request.command = program_;
+    request.command = program();
     if (input_) request.input = read_input();
     return request;
 }
@@ -58,6 +73,15 @@ ExecRequest ExecOptions::code_request() const
     ExecRequest request = how_to_run();
     request.code = code_;
     return request;
+}
+
+std::vector<std::string> ExecOptions::program() const
+{
+    std::vector<std::string> words = program_;
+    for (std::string& word : words) {
+        if (word.starts_with(kShield)) word.erase(0, 1);
+    }
+    return words;
 }
 
 ExecRequest ExecOptions::how_to_run() const

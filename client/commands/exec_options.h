@@ -8,6 +8,12 @@
 
 namespace warmd::client {
 
+// CLI11 takes a word like "[1,2]" for a list and splits it, which no setting of a list of words prevents. The words of
+// a program are therefore shielded from it before it parses, and ExecOptions takes the shield off.
+
+/// The command line for CLI::App::parse, which wants it reversed, with every word after the first "--" shielded.
+std::vector<std::string> shielded_arguments(int argc, const char* const* argv);
+
 /// The options of every command that runs something in an instance: what to run, and how.
 class ExecOptions {
 public:
@@ -20,12 +26,13 @@ public:
     /// The same for --code alone: the program is not part of it.
     [[nodiscard]] ExecRequest code_request() const;
 
-    [[nodiscard]] const std::vector<std::string>& program() const { return program_; }
+    /// The words after "--".
+    [[nodiscard]] std::vector<std::string> program() const;
 
 private:
     [[nodiscard]] ExecRequest how_to_run() const;
 
-    std::vector<std::string> program_;
+    std::vector<std::string> program_;  // shielded
     std::string code_;
     CLI::Option* code_option_;
     bool input_ = false;

@@ -54,7 +54,7 @@ int run(const Context& context, const RunOptions& options, const ExecRequest& re
 
 void run_or_become(Context& context, const RunOptions& options)
 {
-    const std::vector<std::string>& program = options.exec.program();
+    const std::vector<std::string> program = options.exec.program();
     if (options.or_here && program.empty()) throw CLI::ValidationError{"--or-here", "needs a program after --"};
     const ExecRequest request = options.or_here ? options.exec.code_request() : options.exec.request();
     context.exit_status = kExitEngineFailed;  // until the daemon says otherwise

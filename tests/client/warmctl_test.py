@@ -254,6 +254,17 @@ class Exec(Case):
         self.assertEqual(self.run_it("exec", "inst-1", "--code", "disp(6)"), (3, "6\n", ""))
         self.assertEqual(self.daemon.requests, [(path, {"code": "disp(6)"})])
 
+    def test_words_of_the_program_arrive_as_they_are(self):
+        words = ["[1,2]", "[]", "[a b]", "", "--", "-x", "--json", "%%", "++", "a,b", '"q"', "a\nb", "\x01"]
+        self.run_it("exec", "inst-1", "--", "program", *words)
+        self.assertEqual(self.daemon.requests[0][1], {"command": ["program", *words]})
+
+    def test_code_arrives_as_it_is(self):
+        for code in ("[1,2]", "[]", "", "-1", "--json", "--", "a\nb", " x ", '"q"'):
+            self.daemon.requests.clear()
+            self.run_it("exec", "inst-1", "--code", code)
+            self.assertEqual(self.daemon.requests[0][1], {"code": code})
+
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
