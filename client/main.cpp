@@ -35,6 +35,7 @@ int main(int argc, char** argv)
     add_run_command(app, context);
     add_instance_command(app, context);
     add_operation_command(app, context);
+    add_shim_command(app, context);
     add_status_command(app, context);
 
     try {

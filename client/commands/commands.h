@@ -29,6 +29,7 @@ void add_exec_command(CLI::App& app, Context& context);
 void add_run_command(CLI::App& app, Context& context);
 void add_instance_command(CLI::App& app, Context& context);
 void add_operation_command(CLI::App& app, Context& context);
+void add_shim_command(CLI::App& app, Context& context);
 void add_status_command(CLI::App& app, Context& context);
 
 /// Sends what starts an operation. With `wait` follows it and prints `result` of it (with --json the
