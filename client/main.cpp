@@ -34,6 +34,8 @@ int main(int argc, char** argv)
     add_exec_command(app, context);
     add_run_command(app, context);
     add_instance_command(app, context);
+    add_pool_command(app, context);
+    add_lease_command(app, context);
     add_operation_command(app, context);
     add_shim_command(app, context);
     add_status_command(app, context);

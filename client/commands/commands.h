@@ -28,6 +28,8 @@ void add_restore_command(CLI::App& app, Context& context);
 void add_exec_command(CLI::App& app, Context& context);
 void add_run_command(CLI::App& app, Context& context);
 void add_instance_command(CLI::App& app, Context& context);
+void add_pool_command(CLI::App& app, Context& context);
+void add_lease_command(CLI::App& app, Context& context);
 void add_operation_command(CLI::App& app, Context& context);
 void add_shim_command(CLI::App& app, Context& context);
 void add_status_command(CLI::App& app, Context& context);

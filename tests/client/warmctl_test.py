@@ -266,6 +266,60 @@ class Exec(Case):
             self.assertEqual(self.daemon.requests[0][1], {"code": code})
 
 
+LEASE = {"id": "lease-1", "template": "t", "instance": "inst-1", "state": "active", "path": "pool", "ttl": "1m",
+         "created_at": "2026-01-31T12:00:00.000Z", "expires_at": "2026-01-31T12:01:00.000Z", "ended_at": None,
+         "elapsed_ms": 0.4}
+POOL = {"template": "t", "min_idle": 2, "max_size": 4, "idle_ttl": "0s", "max_lifetime": "24h", "frozen": False,
+        "checkpoint": None, "idle": 1, "leased": 0, "filling": 1, "draining": 0, "waiting": 0,
+        "held_back": "no checkpoint"}
+
+
+class Pools(Case):
+    def test_are_listed_and_shown(self):
+        self.daemon.answers["GET /v1/pools"] = {"items": [POOL], "next_cursor": None}
+        self.daemon.answers["GET /v1/pools/t"] = POOL
+        status, out, _ = self.run_it("pool", "list")
+        self.assertEqual(status, 0)
+        self.assertEqual(out.splitlines()[1].split(), ["t", "1", "0", "1", "0", "0", "2", "4", "no", "checkpoint"])
+        out = self.run_it("pool", "show", "t")[1]
+        self.assertRegex(out, "idle_ttl +never")
+        self.assertRegex(out, "held back +no checkpoint")
+        self.assertEqual(json.loads(self.run_it("--json", "pool", "show", "t")[1]), POOL)
+
+
+class Leases(Case):
+    def test_acquire_prints_the_lease_and_its_instance(self):
+        path = "POST /v1/pools/t/leases"
+        self.daemon.answers[path] = (201, LEASE)
+        self.assertEqual(self.run_it("lease", "acquire", "t", "--ttl", "5m"), (0, "lease-1 inst-1\n", ""))
+        self.run_it("lease", "acquire", "t", "--wait", "2s", "--cold")
+        self.assertEqual(self.daemon.requests, [(path, {"wait": "30s", "ttl": "5m", "cold": False}),
+                                                (path, {"wait": "2s", "ttl": "1m", "cold": True})])
+
+    def test_heartbeat_prints_when_it_expires(self):
+        self.daemon.answers["POST /v1/leases/lease-1/heartbeat"] = LEASE
+        self.assertEqual(self.run_it("lease", "heartbeat", "lease-1"), (0, "2026-01-31T12:01:00.000Z\n", ""))
+
+    def test_release(self):
+        self.daemon.answers["DELETE /v1/leases/lease-1"] = LEASE
+        self.assertEqual(self.run_it("lease", "release", "lease-1"), (0, "", ""))
+
+    def test_are_listed(self):
+        self.daemon.answers["GET /v1/leases?all=true"] = {"items": [LEASE], "next_cursor": None}
+        self.assertIn("lease-1", self.run_it("lease", "list", "--all")[1])
+
+    def test_exec_runs_in_the_leased_instance(self):
+        self.daemon.answers["GET /v1/leases/lease-1"] = LEASE
+
+        def answer(_, write):
+            write(type="start", exec="exec-1")
+            write(**finished(5))
+        self.daemon.answers["POST /v1/leases/lease-1/exec"] = answer
+        self.assertEqual(self.run_it("lease", "exec", "lease-1", "--code", "1"), (5, "", ""))
+        self.assertEqual(self.daemon.requests[1][1], {"code": "1"})
+        self.assertEqual(self.run_it("lease", "exec", "lease-2", "--code", "1")[0], 125)
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
