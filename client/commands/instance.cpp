@@ -7,13 +7,13 @@ namespace {
 
 void list_instances(const Context& context, bool all)
 {
-    std::vector<std::vector<std::string>> rows{{"INSTANCE", "TEMPLATE", "STATE", "ORIGIN", "AGE", "REASON"}};
+    std::vector<std::vector<std::string>> rows{{"INSTANCE", "TEMPLATE", "STATE", "ORIGIN", "PATH", "AGE", "REASON"}};
     for (const Json& item : context.api().get_all(all ? "/v1/instances?all=true" : "/v1/instances")) {
         if (context.output.json) context.output.print_json(item);
         const Instance entry = contract::decode_instance(item);
         rows.push_back({entry.id.value(), entry.template_name.value(), std::string{to_string(entry.state)},
                         entry.checkpoint.empty() ? std::string{to_string(entry.origin)} : entry.checkpoint.value(),
-                        describe_age(entry.created_at), entry.reason});
+                        std::string{to_string(entry.path)}, describe_age(entry.created_at), entry.reason});
     }
     if (!context.output.json) context.output.print_table(rows);
 }

@@ -10,10 +10,17 @@ void add_restore_command(CLI::App& app, Context& context)
     const auto from = std::make_shared<std::string>();
     command->add_option("CHECKPOINT", *from, "A checkpoint's id, or a template's name for its newest checkpoint")
         ->required();
+    const auto path = std::make_shared<std::string>();
+    command
+        ->add_option("--path", *path,
+                     "linked: from the unpacked images; archive: from the tarball\n"
+                     "(default: linked, and archive where that fails)")
+        ->check(CLI::IsMember{{"linked", "archive"}});
     const auto no_wait = add_no_wait(*command);
-    command->callback([&context, from, no_wait] {
+    command->callback([&context, from, path, no_wait] {
         const std::string collection = from->starts_with(kCheckpointPrefix) ? "/v1/checkpoints/" : "/v1/templates/";
-        start_operation(context, "POST", collection + percent_encode(*from) + "/restore", !*no_wait,
+        const std::string query = path->empty() ? "" : "?path=" + *path;
+        start_operation(context, "POST", collection + percent_encode(*from) + "/restore" + query, !*no_wait,
                         [](const Operation& operation) { return operation.instance.value(); });
     });
 }
