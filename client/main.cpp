@@ -38,6 +38,7 @@ int main(int argc, char** argv)
     add_lease_command(app, context);
     add_operation_command(app, context);
     add_shim_command(app, context);
+    add_bench_command(app, context);
     add_status_command(app, context);
 
     try {

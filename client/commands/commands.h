@@ -32,6 +32,7 @@ void add_pool_command(CLI::App& app, Context& context);
 void add_lease_command(CLI::App& app, Context& context);
 void add_operation_command(CLI::App& app, Context& context);
 void add_shim_command(CLI::App& app, Context& context);
+void add_bench_command(CLI::App& app, Context& context);
 void add_status_command(CLI::App& app, Context& context);
 
 /// Sends what starts an operation. With `wait` follows it and prints `result` of it (with --json the

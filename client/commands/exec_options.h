@@ -26,6 +26,8 @@ public:
     /// The same for --code alone: the program is not part of it.
     [[nodiscard]] ExecRequest code_request() const;
 
+    /// Neither a program nor code was given.
+    [[nodiscard]] bool empty() const { return program_.empty() && code_option_->count() == 0; }
     /// The words after "--".
     [[nodiscard]] std::vector<std::string> program() const;
 

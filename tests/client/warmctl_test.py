@@ -320,6 +320,108 @@ class Leases(Case):
         self.assertEqual(self.run_it("lease", "exec", "lease-2", "--code", "1")[0], 125)
 
 
+def operation(kind, instance="", checkpoint="", state="succeeded", phases=()):
+    return {"id": "op-1", "kind": kind, "state": state, "template": "t", "instance": instance or None,
+            "checkpoint": checkpoint or None, "phase": None, "created_at": "2026-01-31T12:00:00.000Z",
+            "started_at": None, "finished_at": None, "error": None,
+            "phases": [{"name": name, "started_at": "2026-01-31T12:00:00.000Z", "elapsed_ms": elapsed}
+                       for name, elapsed in phases]}
+
+
+class Bench(Case):
+    """Every operation has ended when it is answered."""
+
+    ARCHIVE = "POST /v1/checkpoints/ckpt-1/restore?path=archive"
+    LINKED = "POST /v1/checkpoints/ckpt-1/restore?path=linked"
+
+    def setUp(self):
+        super().setUp()
+
+        def execute(_, write):
+            write(type="start", exec="exec-1")
+            write(**finished())
+        self.daemon.answers.update({
+            "GET /v1/status": {"version": "1.2.3"},
+            "GET /v1/pools/t": {**POOL, "filling": 0},
+            "POST /v1/pools/t/leases": (201, LEASE),
+            "DELETE /v1/leases/lease-1": LEASE,
+            "POST /v1/templates/t/warm": operation("warm", "inst-1", phases=[("create", 1.0), ("init", 2.0)]),
+            "POST /v1/instances/inst-1/checkpoint": operation("checkpoint", "inst-1", "ckpt-1", phases=[("export", 3.0)]),
+            self.ARCHIVE: operation("restore", "inst-2", "ckpt-1", phases=[("restore", 4.0)]),
+            self.LINKED: operation("restore", "inst-3", "ckpt-1", phases=[("restore", 5.0)]),
+            "POST /v1/instances/inst-2/exec": execute,
+            "POST /v1/instances/inst-3/exec": execute,
+            "DELETE /v1/checkpoints/ckpt-1": operation("delete_checkpoint"),
+            **{f"DELETE /v1/instances/inst-{n}": operation("terminate") for n in (1, 2, 3)},
+        })
+
+    def rows(self, *arguments):
+        status, out, err = self.run_it("--json", "-q", "bench", "t", "--no-podman", *arguments)
+        self.assertEqual((status, err), (0, ""))
+        return {row["name"]: row for row in json.loads(out)["rows"]}
+
+    def expect_removed(self, *ids):
+        removed = sorted(path.rsplit("/", 1)[1] for path in self.asked() if path.startswith("DELETE"))
+        self.assertEqual(removed, sorted(ids))
+
+    def test_measures_everything_in_turns(self):
+        rows = self.rows("-n", "3", "--cold", "1", "--code", "1")
+        counts = {name: len(row["samples_ms"]) for name, row in rows.items()}
+        self.assertEqual(counts, {
+            "cold start": 1, "cold start: create": 1, "cold start: init": 1, "checkpoint": 1, "checkpoint: export": 1,
+            "podman container restore --import": 0, "restore, archive": 3, "restore, archive: restore": 3,
+            "restore, linked": 3, "restore, linked: restore": 3, "first exec after a restore": 3, "next exec": 3,
+            "lease from the pool": 3})
+        self.assertEqual(rows["podman container restore --import"]["problem"], "--no-podman")
+        self.assertEqual(rows["restore, linked: restore"]["p50_ms"], 5.0)
+        restores = [path for path in self.asked() if "restore?" in path]
+        self.assertEqual(restores, [self.ARCHIVE, self.LINKED] * 3)
+        self.expect_removed("ckpt-1", *["inst-2", "inst-3", "lease-1"] * 3)
+
+    def test_prints_a_table(self):
+        status, out, err = self.run_it("bench", "t", "-n", "1", "--no-podman")
+        self.assertEqual((status, err), (0, "run 1 of 1\n"))
+        self.assertIn("| restore, linked: restore | 5.0 | 5.0 | 5.0 | 1 |\n", out)
+        self.assertIn("| podman container restore --import (not measured: --no-podman) | - | - | - | 0 |\n", out)
+        self.assertIn(("POST /v1/instances/inst-3/exec", {"command": ["true"]}), self.daemon.requests)
+
+    def test_a_restore_that_fails_is_a_row_with_the_reason(self):
+        self.daemon.answers[self.LINKED] = (409, {"code": "conflict", "detail": "not unpacked", "title": "conflict"})
+        rows = self.rows("-n", "1")
+        self.assertEqual(rows["restore, linked"]["problem"], "not unpacked")
+        self.assertEqual(len(rows["next exec"]["samples_ms"]), 1)
+        self.expect_removed("inst-2", "ckpt-1", "lease-1")
+
+    def test_without_a_pool_there_is_no_lease(self):
+        del self.daemon.answers["GET /v1/pools/t"]
+        self.assertEqual(self.rows("-n", "1")["lease from the pool"]["problem"], "the template has no pool")
+
+    def test_a_command_that_fails_ends_it_and_nothing_is_left(self):
+        def execute(_, write):
+            write(type="start", exec="exec-1")
+            write(type="stderr", data="boom")
+            write(**finished(3))
+        self.daemon.answers["POST /v1/instances/inst-3/exec"] = execute
+        status, out, err = self.run_it("-q", "bench", "t", "-n", "1", "--no-podman")
+        self.assertEqual((status, out, err), (1, "", "warmctl: the command ended with 3\n  cause: boom\n"))
+        self.expect_removed("inst-2", "inst-3", "ckpt-1")
+
+    def test_ctrl_c_cancels_what_runs_and_removes_what_was_made(self):
+        self.daemon.answers[self.LINKED] = (202, operation("restore", "inst-3", "ckpt-1", "running"))
+        waited = threading.Event()
+
+        def running(_, write):
+            waited.set()
+            write(**operation("restore", "inst-3", "ckpt-1", "running"))
+        self.daemon.answers["GET /v1/operations/op-1?wait=500ms"] = running
+        self.daemon.answers["DELETE /v1/operations/op-1"] = operation("restore", "inst-3", "ckpt-1", "cancelled")
+        with self.start("bench", "t", "-n", "5", "--no-podman") as process:
+            self.assertTrue(waited.wait(LIMIT))
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(LIMIT), 130)
+        self.expect_removed("op-1", "inst-2", "ckpt-1")
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
