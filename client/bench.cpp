@@ -19,6 +19,9 @@ constexpr const char* kLease = "lease from the pool";
 constexpr std::chrono::milliseconds kPoll{20};
 constexpr std::chrono::minutes kPoolPatience{2};
 
+/// Filling a pool, and what a lease leaves behind, would disturb what is measured.
+bool at_rest(const PoolStatus& pool) { return pool.filling + pool.draining == 0; }
+
 using Steady = std::chrono::steady_clock;
 
 Duration since(Steady::time_point begin) { return std::chrono::duration_cast<Duration>(Steady::now() - begin); }
@@ -79,7 +82,7 @@ void Bench::restore_by_podman()
     check_stop();
     const auto obstacle = plan_.podman ? PodmanRestore::obstacle(checkpoint_) : std::string{"--no-podman"};
     if (obstacle) return report_.skip(kPodman, *obstacle);
-    (void)pool_when([](const PoolStatus& pool) { return pool.filling == 0; });
+    (void)pool_when(at_rest);
     try {
         const PodmanRestore restored{checkpoint_};
         report_.add(kPodman, restored.elapsed());
@@ -128,7 +131,7 @@ void Bench::execute(const std::string& row, const InstanceId& instance)
 void Bench::lease()
 {
     check_stop();
-    const auto before = pool_when([](const PoolStatus& pool) { return pool.idle >= 1 && pool.filling == 0; });
+    const auto before = pool_when([](const PoolStatus& pool) { return pool.idle >= 1 && at_rest(pool); });
     if (!before) return report_.skip(kLease, "the template has no pool");
     if (before->idle < 1) {
         return report_.skip(kLease,
@@ -157,8 +160,7 @@ std::optional<PoolStatus> Bench::pool() const
     return std::nullopt;
 }
 
-/// The pool when the condition has come true, or as it is when patience has ended. Filling it would disturb what is
-/// measured.
+/// The pool when the condition has come true, or as it is when patience has ended.
 std::optional<PoolStatus> Bench::pool_when(const std::function<bool(const PoolStatus&)>& condition)
 {
     SystemClock clock;
@@ -175,7 +177,7 @@ std::optional<PoolStatus> Bench::pool_when(const std::function<bool(const PoolSt
 Operation Bench::timed(const std::string& row, const std::string& path)
 {
     check_stop();
-    (void)pool_when([](const PoolStatus& pool) { return pool.filling == 0; });
+    (void)pool_when(at_rest);
     const auto begin = Steady::now();
     const Operation operation = finish(contract::decode_operation(api_.post(path)), stop_.get_token());
     const Duration elapsed = since(begin);
