@@ -75,18 +75,17 @@ void run_or_become(Context& context, const RunOptions& options)
 void add_run_command(CLI::App& app, Context& context)
 {
     CLI::App* const command = app.add_subcommand("run", "Run one command in a fresh instance of a template");
-    command->footer(
-        "The instance is taken from the template's pool; where none is idle within --wait it is restored, and\n"
-        "without a checkpoint started: one line on standard error says so. It is destroyed afterwards.\n" +
-        std::string{kExecFooter} +
-        "Examples: warmctl run octave --code 'disp(sqrt(36))'\n"
-        "          warmctl run octave -- matlab-bs -batch 'disp(sqrt(36))'\n"
-        "          echo 'x = 6' | warmctl run octave -i -- cat\n"
-        "          warmctl run octave --code 'disp(6)' --or-here -- octave --eval 'disp(6)'");
+    command->footer("The instance is taken from the template's pool; where none is idle one is restored, and\n"
+                    "without a checkpoint started: one line on standard error says so. It is destroyed afterwards.\n" +
+                    std::string{kExecFooter} +
+                    "Examples: warmctl run octave --code 'disp(sqrt(36))'\n"
+                    "          warmctl run octave -- matlab-bs -batch 'disp(sqrt(36))'\n"
+                    "          echo 'x = 6' | warmctl run octave -i -- cat\n"
+                    "          warmctl run octave --code 'disp(6)' --or-here -- octave --eval 'disp(6)'");
     const auto name = std::make_shared<std::string>();
     command->add_option("TEMPLATE", *name, "The template's name")->required();
     const auto options = std::make_shared<RunOptions>(*command);
-    command->add_option("--wait", options->wait, "How long to wait for an idle instance of the pool (default 30s)");
+    command->add_option("--wait", options->wait, "How long to wait until an instance stands ready (default 5m)");
     command->add_flag("--or-here", options->or_here,
                       "With --code: when warmd cannot run it, and nothing of it was run, run COMMAND on this machine");
     command->callback([&context, name, options] {

@@ -120,8 +120,8 @@ class Run(Case):
     def test_streams_and_status_are_the_commands_own(self):
         self.daemon.answers[RUN] = run_answer(frames=[{"type": "stdout", "data": "out\n"}, {"type": "keepalive"},
                                                       {"type": "stderr", "data": "err\n"}], status=42)
-        self.assertEqual(self.run_it("run", "t", "--", "program", "-x"), (42, "out\n", "err\n"))
-        self.assertEqual(self.daemon.requests, [(RUN, {"command": ["program", "-x"], "wait": "30s"})])
+        self.assertEqual(self.run_it("run", "t", "--wait", "7s", "--", "program", "-x"), (42, "out\n", "err\n"))
+        self.assertEqual(self.daemon.requests, [(RUN, {"command": ["program", "-x"], "wait": "7s"})])
 
     def test_options_are_passed_on(self):
         self.daemon.answers[RUN] = run_answer()
