@@ -288,8 +288,10 @@ Catalog::Catalog(const std::string& path)
     try {
         auto database = std::make_unique<Database>(
             path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOFOLLOW, /*busyTimeout ms*/ 5000);
-        database->exec("PRAGMA journal_mode = DELETE");
-        database->exec("PRAGMA synchronous = EXTRA");
+        database->exec(
+            "PRAGMA locking_mode = EXCLUSIVE");  // before WAL: then no memory is shared, and no second reader let in
+        database->exec("PRAGMA journal_mode = WAL");
+        database->exec("PRAGMA synchronous = FULL");
         database->exec("PRAGMA foreign_keys = ON");
         if (const std::string verdict = database->execAndGet("PRAGMA quick_check(1)").getString(); verdict != "ok") {
             throw Error{ErrorCode::corrupt, "the catalog " + path + " is damaged"}.with_cause(verdict);

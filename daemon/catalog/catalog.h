@@ -25,10 +25,10 @@ struct Page {
     static Page all() { return {.limit = -1}; }
 };
 
-/// What warmd knows, in SQLite. Thread-safe: one connection behind one mutex (SQLiteCpp forbids sharing one,
-/// and with a single connection Debian's SQLite is safe from the WAL-reset corruption that 3.51.3 fixed;
-/// hence also the DELETE journal). Every change is durable on return (synchronous=EXTRA). Calls take a few
-/// milliseconds and throw Error: `no_space`, `corrupt`, `internal`.
+/// What warmd knows, in SQLite. Thread-safe: one connection behind one mutex (SQLiteCpp forbids sharing one). Every
+/// change is durable on return, at the price of one sync: a write-ahead log with synchronous=FULL, where a rollback
+/// journal needs four. The WAL-reset corruption that SQLite 3.51.3 fixed needs a second connection, and
+/// locking_mode=EXCLUSIVE lets none in. Calls take a millisecond and throw Error: `no_space`, `corrupt`, `internal`.
 class Catalog {
 public:
     /// Opens or creates the database. ":memory:" serves tests. Throws Error{corrupt} for a damaged file or

@@ -47,7 +47,9 @@ void Service::reconcile() noexcept
         recovered_ = true;
         pools_.start();
     } catch (const std::exception& error) {
-        spdlog::warn("cannot compare the catalog with the containers, will try again: {}", error.what());
+        const auto* const known = dynamic_cast<const Error*>(&error);
+        spdlog::warn("cannot compare the catalog with the containers, will try again: {} ({})", error.what(),
+                     known != nullptr ? known->cause() : "");
     }
 }
 

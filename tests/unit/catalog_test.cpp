@@ -436,18 +436,23 @@ TEST_F(CatalogFileTest, KeepsItsRowsWhenReopened)
     EXPECT_TRUE(second.find(OperationId{"op-1"}));
 }
 
+TEST_F(CatalogFileTest, LetsNobodyElseInWhileItIsOpen)
+{
+    const Catalog catalog{path.string()};
+    EXPECT_THROW(execute("DELETE FROM instance"), SQLite::Exception);
+}
+
 TEST_F(CatalogFileTest, ErasingACheckpointLeavesNoRowOfIts)
 {
-    Catalog catalog{path.string()};
     Checkpoint row = checkpoint("ckpt-1");
     row.phases = some_phases();
     row.environment = {{"criu", "3.17"}};
     row.statistics = {{"pages", 1}};
-    catalog.save(row);
+    Catalog{path.string()}.save(row);
     EXPECT_EQ(count_rows(path, "phase"), 3);
     EXPECT_EQ(count_rows(path, "environment"), 1);
     EXPECT_EQ(count_rows(path, "statistic"), 1);
-    catalog.erase(row.id);
+    Catalog{path.string()}.erase(row.id);
     for (const char* const table : {"checkpoint", "phase", "environment", "statistic"}) {
         EXPECT_EQ(count_rows(path, table), 0) << table;
     }
@@ -455,11 +460,10 @@ TEST_F(CatalogFileTest, ErasingACheckpointLeavesNoRowOfIts)
 
 TEST_F(CatalogFileTest, PruningLeavesNoPhaseOfWhatItForgets)
 {
-    Catalog catalog{path.string()};
     Operation row = operation("op-1");
     row.phases = some_phases();
-    catalog.save(row);
-    catalog.prune_history(0);
+    Catalog{path.string()}.save(row);
+    Catalog{path.string()}.prune_history(0);
     EXPECT_EQ(count_rows(path, "operation"), 0);
     EXPECT_EQ(count_rows(path, "phase"), 0);
 }
@@ -531,9 +535,9 @@ TEST_F(CatalogFileTest, RefusesATruncatedDatabase)
 
 TEST_F(CatalogFileTest, AWordThatItDoesNotKnowIsDamage)
 {
-    Catalog catalog{path.string()};
-    catalog.save(instance("inst-1"));
+    Catalog{path.string()}.save(instance("inst-1"));
     execute("UPDATE instance SET state = 'levitating'");
+    const Catalog catalog{path.string()};
     const Error error = expect_error(ErrorCode::corrupt, [&] { static_cast<void>(catalog.get(InstanceId{"inst-1"})); });
     EXPECT_EQ(error.cause(), "levitating");
 }
