@@ -13,6 +13,7 @@ const char* reason_to_retire(const PoolSituation& pool, const IdleInstance& inst
     const PoolPolicy& policy = pool.policy;
     if (policy.max_lifetime > Duration::zero() && age >= policy.max_lifetime)
         return "it stood in its pool for too long";
+    if (others + pool.leased + pool.filling >= policy.max_size) return "its pool has become smaller";
     const bool spare = others >= policy.min_idle;
     if (spare && policy.idle_ttl > Duration::zero() && age >= policy.idle_ttl) return "its pool has more than it needs";
     return nullptr;

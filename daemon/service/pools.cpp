@@ -90,6 +90,11 @@ void Pools::start()
         if (std::exchange(started_, true) || stopping_) return;
         adopt();
     }
+    for (const Instance& instance : catalog_.instances(Page::all())) {
+        if (instance.pooled && instance.state == InstanceState::idle) {
+            set_frozen(instance.template_name, instance.container);  // the policy may have changed
+        }
+    }
     keeper_ = std::jthread{[this](const std::stop_token& stop) { keep(stop); }};
     reaper_ = std::jthread{[this](const std::stop_token& stop) { reap(stop); }};
 }
@@ -263,15 +268,18 @@ void Pools::submit(Fill fill)
     }
 }
 
+void Pools::set_frozen(const TemplateName& name, const ContainerId& container) noexcept
+{
+    try {
+        engine_.set_frozen(container, templates_.get_or_defaults(name).pool.frozen);
+    } catch (const std::exception& error) {
+        spdlog::warn("container {} cannot be frozen or thawed: {}", container.value(), error.what());
+    }
+}
+
 void Pools::add(const Fill& fill, const Instance& instance)
 {
-    if (templates_.get_or_defaults(fill.name).pool.frozen) {
-        try {
-            engine_.set_frozen(instance.container, true);
-        } catch (const Error& error) {
-            spdlog::warn("instance_id={} cannot be frozen: {}", instance.id.value(), error.what());
-        }
-    }
+    if (templates_.get_or_defaults(fill.name).pool.frozen) set_frozen(fill.name, instance.container);
     const std::scoped_lock lock{mutex_};
     fill.ticket->finish();
     Pool& pool = pools_[fill.name];

@@ -128,6 +128,7 @@ private:
         std::shared_ptr<Ticket> ticket;
     };
 
+    void set_frozen(const TemplateName& name, const ContainerId& container) noexcept;
     void keep(const std::stop_token& stop);
     void reap(const std::stop_token& stop);
     void end_leases();

@@ -74,7 +74,7 @@ clean_up() {
     for id in $(api "$base/v1/instances?limit=1000" | json '.items[].id'); do warmctl -q instance rm "$id"; done
     for id in $(api "$base/v1/checkpoints?limit=1000" | json '.items[].id'); do warmctl -q checkpoint rm "$id"; done
     expect_equal "$(podman ps -a --format '{{.Names}}' | grep ^warmd-)" "" "containers are left"
-    expect_equal "$(find /var/lib/warmd/checkpoints /var/lib/warmd/tmp -type f)" "" "files are left"
+    expect_equal "$(find /var/lib/warmd/checkpoints /var/lib/warmd/tmp /var/lib/warmd/unpacked -type f)" "" "files are left"
 }
 
 # What a test that was broken off has left must not fail the next one.
