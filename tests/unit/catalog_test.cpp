@@ -61,6 +61,17 @@ Operation operation(const std::string& id, OperationState state = OperationState
     return row;
 }
 
+Lease lease(const std::string& id, const std::string& instance_id = "inst-1")
+{
+    Lease row;
+    row.id = LeaseId{id};
+    row.template_name = TemplateName{"octave"};
+    row.instance = InstanceId{instance_id};
+    row.created_at = Time{1s};
+    row.expires_at = Time{61s};
+    return row;
+}
+
 template <typename Row>
 std::vector<std::string> ids(const std::vector<Row>& rows)
 {
@@ -397,6 +408,113 @@ TEST_P(CatalogTest, PruningForgetsNothingWhileThereIsLittle)
     EXPECT_TRUE(catalog.find(InstanceId{"inst-1"}));
 }
 
+TEST_P(CatalogTest, KeepsHowAnInstanceWasMade)
+{
+    for (const auto path : {InstancePath::linked, InstancePath::archive, InstancePath::cold}) {
+        for (const bool pooled : {false, true}) {
+            Instance saved = instance("inst-1");
+            saved.path = path;
+            saved.pooled = pooled;
+            catalog.save(saved);
+            EXPECT_EQ(catalog.get(saved.id).path, path);
+            EXPECT_EQ(catalog.get(saved.id).pooled, pooled);
+        }
+    }
+}
+
+TEST_P(CatalogTest, BeginningALeaseLeasesItsInstance)
+{
+    catalog.save(instance("inst-1"));
+    Lease saved = lease("lease-1");
+    saved.path = InstancePath::linked;
+    saved.ttl = 90s;
+    saved.elapsed = 1500us;
+    EXPECT_EQ(catalog.begin(saved).state, InstanceState::leased);
+    EXPECT_EQ(catalog.get(InstanceId{"inst-1"}).state, InstanceState::leased);
+    const Lease found = catalog.get(saved.id);
+    EXPECT_EQ(found.template_name, saved.template_name);
+    EXPECT_EQ(found.instance, saved.instance);
+    EXPECT_EQ(found.state, LeaseState::active);
+    EXPECT_EQ(found.path, InstancePath::linked);
+    EXPECT_EQ(found.ttl, 90s);
+    EXPECT_EQ(found.created_at, Time{1s});
+    EXPECT_EQ(found.expires_at, Time{61s});
+    EXPECT_FALSE(found.ended_at);
+    EXPECT_EQ(found.elapsed, 1500us);
+}
+
+TEST_P(CatalogTest, ALeaseThatCannotBeginLeavesNoRow)
+{
+    for (const auto state : {InstanceState::warming, InstanceState::restoring, InstanceState::leased,
+                             InstanceState::draining, InstanceState::terminated}) {
+        catalog.save(instance("inst-1", state));
+        expect_error(ErrorCode::conflict, [&] { catalog.begin(lease("lease-1")); });
+        EXPECT_EQ(catalog.get(InstanceId{"inst-1"}).state, state);
+    }
+    expect_error(ErrorCode::not_found, [&] { catalog.begin(lease("lease-1", "inst-nobody")); });
+    EXPECT_TRUE(catalog.leases(Page::all(), true).empty());
+    const Error error = expect_error(ErrorCode::not_found, [&] { static_cast<void>(catalog.get(LeaseId{"lease-1"})); });
+    EXPECT_TRUE(contains(error.hint(), "/v1/leases")) << error.hint();
+}
+
+TEST_P(CatalogTest, EndingALeaseDrainsItsInstanceOnce)
+{
+    catalog.save(instance("inst-1"));
+    Lease row = lease("lease-1");
+    catalog.begin(row);
+    row.state = LeaseState::expired;
+    row.ended_at = Time{70s};
+    const auto drained = catalog.end(row, "its lease expired");
+    ASSERT_TRUE(drained);
+    EXPECT_EQ(drained->state, InstanceState::draining);
+    EXPECT_EQ(catalog.get(InstanceId{"inst-1"}).reason, "its lease expired");
+    EXPECT_EQ(catalog.get(row.id).state, LeaseState::expired);
+    EXPECT_EQ(catalog.get(row.id).ended_at, Time{70s});
+    EXPECT_FALSE(catalog.end(row, "again"));
+    EXPECT_EQ(catalog.get(InstanceId{"inst-1"}).reason, "its lease expired");
+}
+
+TEST_P(CatalogTest, EndingALeaseLeavesAnInstanceAloneThatIsNotLeased)
+{
+    Lease row = lease("lease-1");
+    row.state = LeaseState::lost;
+    for (const auto state : {InstanceState::idle, InstanceState::draining, InstanceState::terminated}) {
+        catalog.save(instance("inst-1", state));
+        EXPECT_FALSE(catalog.end(row, "lost"));
+        EXPECT_EQ(catalog.get(InstanceId{"inst-1"}).state, state);
+    }
+    row.instance = InstanceId{"inst-nobody"};
+    EXPECT_FALSE(catalog.end(row, "lost"));
+    EXPECT_EQ(catalog.get(row.id).state, LeaseState::lost);
+}
+
+TEST_P(CatalogTest, ListsEndedLeasesOnlyWhenAsked)
+{
+    for (const char* const number : {"1", "2", "3"}) {
+        catalog.save(instance(std::string{"inst-"} + number));
+        catalog.begin(lease(std::string{"lease-"} + number, std::string{"inst-"} + number));
+    }
+    Lease ended = lease("lease-2", "inst-2");
+    ended.state = LeaseState::released;
+    catalog.end(ended, "released");
+    EXPECT_EQ(ids(catalog.leases(Page::all())), (Ids{"lease-3", "lease-1"}));
+    EXPECT_EQ(ids(catalog.leases(Page::all(), true)), (Ids{"lease-3", "lease-2", "lease-1"}));
+    EXPECT_EQ(ids(catalog.leases(Page{.limit = 1, .before = "lease-3"}, true)), Ids{"lease-2"});
+}
+
+TEST_P(CatalogTest, PruningKeepsTheNewestEndedLeasesAndAllActiveOnes)
+{
+    for (const char* const number : {"1", "2", "3", "4"}) {
+        catalog.save(instance(std::string{"inst-"} + number));
+        catalog.begin(lease(std::string{"lease-"} + number, std::string{"inst-"} + number));
+        Lease ended = lease(std::string{"lease-"} + number, std::string{"inst-"} + number);
+        ended.state = LeaseState::released;
+        if (*number != '1') catalog.end(ended, "released");
+    }
+    catalog.prune_history(1);
+    EXPECT_EQ(ids(catalog.leases(Page::all(), true)), (Ids{"lease-4", "lease-1"}));
+}
+
 TEST_P(CatalogTest, ErasingACheckpointTwiceIsNoError)
 {
     catalog.save(checkpoint("ckpt-1"));
@@ -483,6 +601,29 @@ TEST_F(CatalogFileTest, BringsACatalogOfTheFirstVersionUpToDateAndKeepsItsRows)
     row.agent_socket = "/elsewhere";
     catalog.save(row);
     EXPECT_EQ(catalog.get(row.id).agent_socket, "/elsewhere");
+}
+
+TEST_F(CatalogFileTest, BringsACatalogOfTheSecondVersionUpToDateAndKnowsHowItsInstancesWereMade)
+{
+    execute(detail::kSchemaSql);
+    execute("ALTER TABLE instance ADD COLUMN agent_socket TEXT NOT NULL DEFAULT '';"
+            "ALTER TABLE checkpoint ADD COLUMN agent_socket TEXT NOT NULL DEFAULT '';"
+            "INSERT INTO instance (id, template, state, origin, created_at, agent_socket) VALUES "
+            "('inst-started', 'octave', 'idle', 'warm', 1, '/run/agent'), "
+            "('inst-restored', 'octave', 'idle', 'restore', 1, ''); PRAGMA user_version = 2");
+    {
+        Catalog catalog{path.string()};
+        const Instance started = catalog.get(InstanceId{"inst-started"});
+        EXPECT_EQ(started.path, InstancePath::cold);
+        EXPECT_FALSE(started.pooled);
+        EXPECT_EQ(started.agent_socket, "/run/agent");
+        EXPECT_EQ(catalog.get(InstanceId{"inst-restored"}).path, InstancePath::archive);
+        EXPECT_TRUE(catalog.leases(Page::all(), true).empty());
+        catalog.begin(lease("lease-1", "inst-started"));
+    }
+    const Catalog again{path.string()};
+    EXPECT_EQ(ids(again.leases(Page::all())), Ids{"lease-1"});
+    EXPECT_EQ(again.get(InstanceId{"inst-started"}).state, InstanceState::leased);
 }
 
 TEST_F(CatalogFileTest, RefusesASchemaThatIsNewerThanTheProgram)

@@ -87,6 +87,8 @@ timeout = "90s"
 [operations]
 workers = 2
 queue = 3
+[pools]
+fills = 5
 )");
     const Config config = load();
     EXPECT_TRUE(problems.empty()) << all_problems();
@@ -100,6 +102,7 @@ queue = 3
     EXPECT_EQ(config.podman_timeout, 90s);
     EXPECT_EQ(config.operation_workers, 2);
     EXPECT_EQ(config.operation_queue, 3);
+    EXPECT_EQ(config.pool_fills, 5);
 }
 
 TEST_F(ConfigTest, ReadsEveryKeyOfATemplate)
@@ -350,6 +353,56 @@ deliver = ["never"]
     }
 }
 
+TEST_F(ConfigTest, ReadsPools)
+{
+    const PoolPolicy none = load_template("image = \"x\"\n").pool;
+    EXPECT_EQ(none.min_idle, 0);
+    EXPECT_EQ(none.max_size, PoolPolicy{}.max_size);
+    EXPECT_FALSE(none.frozen);
+    const PoolPolicy pool = load_template(R"(image = "x"
+[pool]
+min_idle = 3
+max_size = 7
+idle_ttl = "0s"
+max_lifetime = "90m"
+frozen = true
+)")
+                                .pool;
+    EXPECT_EQ(pool.min_idle, 3);
+    EXPECT_EQ(pool.max_size, 7);
+    EXPECT_EQ(pool.idle_ttl, 0s);
+    EXPECT_EQ(pool.max_lifetime, 90min);
+    EXPECT_TRUE(pool.frozen);
+}
+
+TEST_F(ConfigTest, RefusesPoolsThatAreNone)
+{
+    daemon("[pools]\nfills = 0\nfill = 1\n");
+    add_template("octave", R"(image = "x"
+[pool]
+min_idle = 5
+max_size = 4
+idle_ttl = "soon"
+max_lifetime = 60
+frozen = "yes"
+size = 3
+)");
+    add_template("other", "image = \"x\"\n[pool]\nmin_idle = -1\nmax_size = 0\n");
+    add_template("third", "image = \"x\"\n[pool]\nmin_idle = 5\n");
+    load();
+    EXPECT_TRUE(reported("warmd.toml", 2, "pools.fills")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 3, "pools.fill is not a known key")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 3, "pool.min_idle must not be above max_size")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 5, "pool.idle_ttl")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 6, "pool.max_lifetime")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 7, "pool.frozen must be true or false")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 8, "pool.size is not a known key")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/other.toml", 3, "pool.min_idle")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/other.toml", 4, "pool.max_size")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/third.toml", 3, "pool.min_idle must not be above max_size")) << all_problems();
+    EXPECT_EQ(problems.size(), 10U) << all_problems();
+}
+
 TEST_F(ConfigTest, RefusesPathsThatClimb)
 {
     add_template("octave", "image = \"x\"\n[[mounts]]\nsource = \"/srv/../etc\"\ntarget = \"/data/..\"\n");
@@ -443,13 +496,14 @@ TEST_F(TemplateDigestTest, IsTheSameForTheSameTemplate)
     EXPECT_EQ(digest(text), digest("command = [\"a\", \"b\"]\nimage = \"x\"\n[env]\nA = \"b\"\nK = \"v\"\n"));
 }
 
-TEST_F(TemplateDigestTest, DoesNotDependOnTheDescriptionOrTheTimesAllowed)
+TEST_F(TemplateDigestTest, DoesNotDependOnTheDescriptionTheTimesAllowedOrThePool)
 {
     const std::string plain = digest("image = \"x\"\n");
     EXPECT_EQ(digest("image = \"x\"\ndescription = \"words\"\n"), plain);
     EXPECT_EQ(digest("image = \"x\"\n[checkpoint]\ntimeout = \"1s\"\n[restore]\ntimeout = \"1s\"\n"
                      "[exec]\ntimeout = \"1s\"\n[warm.ready]\ntimeout = \"1s\"\n"),
               plain);
+    EXPECT_EQ(digest("image = \"x\"\n[pool]\nmin_idle = 1\nfrozen = true\n"), plain);
 }
 
 TEST_F(TemplateDigestTest, ChangesWithAllThatShapesTheProcess)

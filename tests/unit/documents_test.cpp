@@ -128,6 +128,20 @@ TEST(InstanceDocument, EveryStateAndOriginComesBack)
     }
 }
 
+TEST(InstanceDocument, SaysHowItWasMadeAndForWhom)
+{
+    for (const auto path : {InstancePath::pool, InstancePath::linked, InstancePath::archive, InstancePath::cold}) {
+        for (const bool pooled : {false, true}) {
+            Instance out = some_instance();
+            out.path = path;
+            out.pooled = pooled;
+            const Instance in = decode_instance(sent(encode(out)));
+            EXPECT_EQ(in.path, path);
+            EXPECT_EQ(in.pooled, pooled);
+        }
+    }
+}
+
 TEST(InstanceDocument, MayHoldMoreThanThisProgramKnows)
 {
     Json json = encode(some_instance());
@@ -374,6 +388,148 @@ TEST(ExecRequestDocument, IsRefusedWithTheNameOfWhatIsWrong)
     }
 }
 
+Lease some_lease()
+{
+    Lease lease;
+    lease.id = LeaseId{"lease-1"};
+    lease.template_name = TemplateName{"octave"};
+    lease.instance = InstanceId{"inst-1"};
+    lease.path = InstancePath::linked;
+    lease.ttl = 90s;
+    lease.created_at = Time{1s};
+    lease.expires_at = Time{91s};
+    lease.elapsed = 1500us;
+    return lease;
+}
+
+TEST(LeaseDocument, ComesBackAsItWentOut)
+{
+    for (const auto state : {LeaseState::active, LeaseState::released, LeaseState::expired, LeaseState::lost}) {
+        Lease out = some_lease();
+        out.state = state;
+        if (state != LeaseState::active) out.ended_at = Time{3s};
+        const Lease in = decode_lease(sent(encode(out)));
+        EXPECT_EQ(in.id, out.id);
+        EXPECT_EQ(in.template_name, out.template_name);
+        EXPECT_EQ(in.instance, out.instance);
+        EXPECT_EQ(in.state, state);
+        EXPECT_EQ(in.path, out.path);
+        EXPECT_EQ(in.ttl, out.ttl);
+        EXPECT_EQ(in.created_at, out.created_at);
+        EXPECT_EQ(in.expires_at, out.expires_at);
+        EXPECT_EQ(in.ended_at, out.ended_at);
+        EXPECT_EQ(in.elapsed, out.elapsed);
+    }
+    EXPECT_TRUE(encode(some_lease()).at("ended_at").is_null());
+}
+
+TEST(LeaseDocument, NamesTheMemberThatIsWrong)
+{
+    Json json = encode(some_lease());
+    json["state"] = "borrowed";
+    const Error error = expect_error(ErrorCode::invalid_argument, [&] { decode_lease(json); });
+    EXPECT_TRUE(contains(error.what(), "state")) << error.what();
+}
+
+TEST(PoolDocument, ComesBackAsItWentOut)
+{
+    const PoolStatus out{.template_name = TemplateName{"octave"},
+                         .policy = {.min_idle = 2, .max_size = 9, .idle_ttl = 5min, .max_lifetime = 2h, .frozen = true},
+                         .checkpoint = CheckpointId{"ckpt-1"},
+                         .idle = 1,
+                         .leased = 2,
+                         .filling = 3,
+                         .draining = 4,
+                         .waiting = 5,
+                         .held_back = "memory"};
+    const PoolStatus in = decode_pool(sent(encode(out)));
+    EXPECT_EQ(in.template_name, out.template_name);
+    EXPECT_EQ(in.policy.min_idle, 2);
+    EXPECT_EQ(in.policy.max_size, 9);
+    EXPECT_EQ(in.policy.idle_ttl, 5min);
+    EXPECT_EQ(in.policy.max_lifetime, 2h);
+    EXPECT_TRUE(in.policy.frozen);
+    EXPECT_EQ(in.checkpoint, out.checkpoint);
+    EXPECT_EQ(in.idle, 1);
+    EXPECT_EQ(in.leased, 2);
+    EXPECT_EQ(in.filling, 3);
+    EXPECT_EQ(in.draining, 4);
+    EXPECT_EQ(in.waiting, 5);
+    EXPECT_EQ(in.held_back, "memory");
+}
+
+TEST(PoolDocument, WritesWhatThereIsNotAsNull)
+{
+    const Json json = encode(PoolStatus{.template_name = TemplateName{"octave"}});
+    EXPECT_TRUE(json.at("checkpoint").is_null());
+    EXPECT_TRUE(json.at("held_back").is_null());
+    EXPECT_TRUE(decode_pool(sent(json)).checkpoint.empty());
+    EXPECT_TRUE(decode_pool(sent(json)).held_back.empty());
+}
+
+TEST(LeaseRequestDocument, ComesBackAsItWentOut)
+{
+    const LeaseRequest in = decode_lease_request(
+        sent(encode(LeaseRequest{.wait = Duration::zero(), .ttl = 90s, .cold = true})));
+    EXPECT_EQ(in.wait, 0s);
+    EXPECT_EQ(in.ttl, 90s);
+    EXPECT_TRUE(in.cold);
+}
+
+TEST(LeaseRequestDocument, NeedsNothing)
+{
+    const LeaseRequest request = decode_lease_request(Json::object());
+    EXPECT_EQ(request.wait, 30s);
+    EXPECT_EQ(request.ttl, 1min);
+    EXPECT_FALSE(request.cold);
+}
+
+TEST(LeaseRequestDocument, IsRefusedWithTheNameOfWhatIsWrong)
+{
+    const std::vector<std::pair<std::string, std::string>> refused{
+        {R"({"ttl": "0s"})", "ttl"},        {R"({"ttl": "999ms"})", "ttl"},  {R"({"ttl": "25h"})", "ttl"},
+        {R"({"ttl": 60})", "ttl"},          {R"({"wait": "601s"})", "wait"}, {R"({"wait": "-1s"})", "wait"},
+        {R"({"wait": "forever"})", "wait"}, {R"({"cold": "yes"})", "cold"},  {R"({"template": "x"})", "template"},
+    };
+    for (const auto& [document, field] : refused) {
+        SCOPED_TRACE(document);
+        const Json json = parse_json(document);
+        EXPECT_EQ(expect_error(ErrorCode::invalid_argument, [&] { decode_lease_request(json); }).field(), field);
+    }
+    EXPECT_EQ(decode_lease_request(parse_json(R"({"ttl": "1s", "wait": "10m"})")).wait, 10min);
+    EXPECT_EQ(decode_lease_request(parse_json(R"({"ttl": "24h"})")).ttl, 24h);
+}
+
+TEST(RunRequestDocument, IsACommandAndAWait)
+{
+    const RunRequest out{.command = {.command = {"echo", "a"}, .env = {{"A", "1"}}, .timeout = 9s}, .wait = 90s};
+    const RunRequest in = decode_run_request(sent(encode(out)));
+    EXPECT_EQ(in.command.command, out.command.command);
+    EXPECT_EQ(in.command.env, out.command.env);
+    EXPECT_EQ(in.command.timeout, out.command.timeout);
+    EXPECT_EQ(in.wait, 90s);
+    EXPECT_EQ(decode_run_request(parse_json(R"({"code": "1 + 1"})")).wait, 5min);
+}
+
+TEST(RunRequestDocument, IsRefusedWithTheNameOfWhatIsWrong)
+{
+    const std::vector<std::pair<std::string, std::string>> refused{
+        {"{}", "command"},
+        {R"({"wait": "1s"})", "command"},
+        {R"({"command": ["a"], "wait": "11m"})", "wait"},
+        {R"({"command": ["a"], "wait": 5})", "wait"},
+        {R"({"command": ["a"], "cold": true})", "cold"},
+        {R"({"command": ["a"], "code": "b"})", "command"},
+    };
+    for (const auto& [document, field] : refused) {
+        SCOPED_TRACE(document);
+        const Json json = parse_json(document);
+        EXPECT_EQ(expect_error(ErrorCode::invalid_argument, [&] { decode_run_request(json); }).field(), field);
+    }
+    const Json exec = parse_json(R"({"command": ["a"], "wait": "1s"})");
+    EXPECT_EQ(expect_error(ErrorCode::invalid_argument, [&] { decode_exec_request(exec); }).field(), "wait");
+}
+
 TEST(ExecFrame, CarriesTextAsText)
 {
     const std::string line = encode_output_frame(ExecStream::out, "caf\xC3\xA9\n");
@@ -413,6 +569,31 @@ TEST(ExecFrame, CarriesTheNameOfTheCommand)
     const ExecFrame frame = decode_frame(encode_start_frame(ExecId{"exec-1"}));
     EXPECT_EQ(frame.type, FrameType::start);
     EXPECT_EQ(frame.exec, ExecId{"exec-1"});
+}
+
+TEST(ExecFrame, SaysWhichInstanceARunGotAndHow)
+{
+    const ExecFrame start = decode_frame(
+        encode_start_frame(ExecId{"exec-1"}, InstanceId{"inst-1"}, InstancePath::linked));
+    EXPECT_EQ(start.type, FrameType::start);
+    EXPECT_EQ(start.exec, ExecId{"exec-1"});
+    EXPECT_EQ(start.instance, InstanceId{"inst-1"});
+    EXPECT_EQ(start.path, InstancePath::linked);
+    const ExecFrame plain = decode_frame(encode_start_frame(ExecId{"exec-1"}));
+    EXPECT_TRUE(plain.instance.empty());
+    EXPECT_FALSE(plain.path);
+}
+
+TEST(ExecFrame, SaysWhatARunWaitsFor)
+{
+    const ExecFrame progress = decode_frame(encode_progress_frame(InstancePath::cold, "it is being started"));
+    EXPECT_EQ(progress.type, FrameType::progress);
+    EXPECT_EQ(progress.path, InstancePath::cold);
+    EXPECT_EQ(progress.data, "it is being started");
+    for (const char* const line : {R"({"type": "progress", "path": "cold"})", R"({"type": "progress", "detail": "x"})",
+                                   R"({"type": "progress", "path": "x", "detail": "x"})"}) {
+        expect_error(ErrorCode::invalid_argument, [&] { decode_frame(line); });
+    }
 }
 
 TEST(ExecDocument, HoldsAllOfIt)
