@@ -335,6 +335,47 @@ TEST_P(ContainerEngineContract, ExecNeedsARunningContainer)
     EXPECT_EQ(code_of([&] { exec(ContainerId{std::string(64, '0')}, {"true"}); }), ErrorCode::not_found);
 }
 
+TEST_P(ContainerEngineContract, AFrozenContainerMakesNoProgressUntilItIsThawed)
+{
+    const ContainerId id = start(spec({"sh", "-c", "n=0; while :; do n=$((n + 1)); echo $n; sleep 0.02; done"}));
+    const auto last = [&] { return engine().logs(id, 1); };
+    const auto goes_on_from = [&](const std::string& before) {
+        const auto deadline = std::chrono::steady_clock::now() + 30s;
+        while (last() == before && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+        return last() != before;
+    };
+    ASSERT_TRUE(goes_on_from({}));
+    for (int i = 0; i < 2; ++i) engine().set_frozen(id, true);
+    EXPECT_FALSE(engine().wait(id, 500ms, {}));  // the kernel and the log may need a moment
+    const std::string frozen = last();
+    EXPECT_FALSE(engine().wait(id, 500ms, {})) << "it counts as running";
+    EXPECT_EQ(last(), frozen);
+    EXPECT_EQ(engine().inspect(id.value())->status, ContainerStatus::running);
+    for (int i = 0; i < 2; ++i) engine().set_frozen(id, false);
+    EXPECT_TRUE(goes_on_from(frozen));
+}
+
+TEST_P(ContainerEngineContract, AFrozenContainerCanBeRemoved)
+{
+    const ContainerId id = start(spec());
+    engine().set_frozen(id, true);
+    engine().remove(id.value());
+    EXPECT_FALSE(engine().inspect(id.value()));
+}
+
+TEST_P(ContainerEngineContract, OnlyARunningContainerCanBeFrozen)
+{
+    const ContainerId created = engine().create(spec());
+    const ContainerId ended = start(spec({"true"}));
+    ASSERT_TRUE(engine().wait(ended, 30s, {}));
+    for (const bool frozen : {true, false}) {
+        EXPECT_EQ(code_of([&] { engine().set_frozen(created, frozen); }), ErrorCode::conflict);
+        EXPECT_EQ(code_of([&] { engine().set_frozen(ended, frozen); }), ErrorCode::conflict);
+        EXPECT_EQ(code_of([&] { engine().set_frozen(ContainerId{std::string(64, '0')}, frozen); }),
+                  ErrorCode::not_found);
+    }
+}
+
 TEST_P(ContainerEngineContract, FileExistsSeesFilesOfTheContainer)
 {
     const ContainerId id = start(spec());
