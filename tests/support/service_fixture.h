@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstdint>
 #include <fstream>
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "daemon/base/clock.h"
@@ -14,6 +17,7 @@
 #include "daemon/store/tarball_store.h"
 #include "tests/support/fake_agent.h"
 #include "tests/support/fake_engine.h"
+#include "tests/support/manual_clock.h"
 #include "tests/support/temp_dir.h"
 
 namespace warmd::test {
@@ -37,7 +41,11 @@ inline Template quick_template(const std::string& name = "quick")
 /// a new start of the daemon finds.
 class ServiceFixture : public testing::Test {
 protected:
-    ServiceFixture() { engine.add_image(kImage, std::string(64, 'a')); }
+    ServiceFixture()
+    {
+        engine.add_image(kImage, std::string(64, 'a'));
+        options.pools.available_memory = [] { return std::uint64_t{1} << 40U; };
+    }
 
     void add(Template entry) { templates_.insert_or_assign(entry.name, std::move(entry)); }
 
@@ -60,7 +68,8 @@ protected:
         stop();
         catalog_ = std::make_unique<Catalog>((directory.path() / "catalog.sqlite").string());
         store_ = std::make_unique<TarballStore>(directory.path());
-        service_ = std::make_unique<Service>(*catalog_, *store_, engine, agent, clock, Templates{templates_});
+        Clock& time = manual_time ? static_cast<Clock&>(manual_clock) : clock;
+        service_ = std::make_unique<Service>(*catalog_, *store_, engine, agent, time, Templates{templates_}, options);
         service_->reconcile();
     }
 
@@ -73,6 +82,18 @@ protected:
     {
         service();
         return *store_;
+    }
+
+    /// Waits until `condition` holds. False when it does not for far too long.
+    template <typename Fn>
+    static bool eventually(Fn&& condition)
+    {
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{60};
+        while (!condition()) {
+            if (std::chrono::steady_clock::now() >= deadline) return false;
+            std::this_thread::yield();
+        }
+        return true;
     }
 
     Operation finish(const Operation& operation)
@@ -114,8 +135,12 @@ protected:
 
     TempDir directory;
     SystemClock clock;
+    ManualClock manual_clock;
     FakeEngine engine;
     FakeAgent agent;
+    // What the service is started with.
+    ServiceOptions options;
+    bool manual_time = false;  // its clock is the manual one
 
 private:
     std::map<TemplateName, Template> templates_{{TemplateName{"quick"}, quick_template()}};
