@@ -53,7 +53,7 @@ protected:
     [[nodiscard]] std::string socket_path() const { return (directory.path() / "api.sock").string(); }
 
     Reply call(const std::string& method, const std::string& target, const std::string& body = {},
-               const std::string& content_type = "application/json")
+               const std::string& content_type = "application/json", const std::string& accept = {})
     {
         if (!server_) start_server();
         httplib::Client client{socket_path()};
@@ -65,6 +65,7 @@ protected:
         request.headers = {{"Host", "test"}};
         request.body = body;
         if (!body.empty()) request.set_header("Content-Type", content_type);
+        if (!accept.empty()) request.set_header("Accept", accept);
         const httplib::Result result = client.send(request);
         EXPECT_TRUE(result) << method << " " << target << ": " << httplib::to_string(result.error());
         if (!result) return {};
