@@ -304,6 +304,13 @@ void Pools::failed(const Fill& fill, const std::string& why)
     changed_.notify_all();
 }
 
+void Pools::give_back(Pool& pool, const IdleInstance& given)
+{
+    --pool.leased;
+    pool.idle.push_front(given);
+    hand_out(pool);
+}
+
 void Pools::hand_out(Pool& pool)
 {
     while (!pool.waiters.empty() && !pool.idle.empty()) {
@@ -330,9 +337,7 @@ Lease Pools::acquire(const TemplateName& name, Duration wait, Duration ttl, bool
         const ScopeExit leave_queue{[&]() noexcept {
             if (!lock.owns_lock()) lock.lock();
             pool.waiters.remove(&self);
-            if (!self.given) return;
-            pool.idle.push_front(*self.given);
-            --pool.leased;
+            if (self.given) give_back(pool, *self.given);
         }};
         hand_out(pool);
         if (!self.given && std::exchange(at_once, false) && announce) {
@@ -401,11 +406,13 @@ std::optional<Lease> Pools::begin(const Template& from, const IdleInstance& give
     } catch (const Error& error) {
         const std::scoped_lock lock{mutex_};
         Pool& pool = pools_[from.name];
-        --pool.leased;
-        // Somebody else has ended it; otherwise it is as good as before.
-        if (error.code() == ErrorCode::conflict || error.code() == ErrorCode::not_found) return std::nullopt;
-        pool.idle.push_front(given);
-        throw;
+        const bool gone = error.code() == ErrorCode::conflict || error.code() == ErrorCode::not_found;
+        if (!gone) {
+            give_back(pool, given);  // it is as good as before
+            throw;
+        }
+        --pool.leased;  // somebody else has ended it
+        return std::nullopt;
     }
 }
 

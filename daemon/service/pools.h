@@ -147,6 +147,8 @@ private:
     void observe(const TemplateName& name, Pool& pool);
     std::vector<Fill> plan(const TemplateName& name, Pool& pool, std::uint64_t memory);
     void hand_out(Pool& pool);
+    /// What was handed out and not taken.
+    void give_back(Pool& pool, const IdleInstance& given);
     void retire(Pool& pool, const InstanceId& id, const std::string& reason);
     void leave(Instance instance);
     void renew(Active& active) const;

@@ -656,5 +656,19 @@ TEST_F(PoolsTest, ManyAtOnceNeverMakeMoreThanMaxSizeAndLeaveNothingBehind)
     EXPECT_TRUE(pools().leases(Page::all(), false).empty());
 }
 
+TEST_F(PoolsTest, WhatOneCouldNotTakeIsGivenToTheNext)
+{
+    set_pool({.max_size = 1, .frozen = true});
+    checkpoint();
+    const Lease held = acquire();
+    Request first = request();
+    Request second = request();
+    // The first is for freezing, which may fail; the second for thawing.
+    for (int i = 0; i < 2; ++i) engine.fail_next("set_frozen", Error{ErrorCode::engine_failed, "no luck"});
+    pools().release(held.id);
+    expect_error(ErrorCode::engine_failed, [&] { first.lease.get(); });
+    EXPECT_EQ(second.lease.get().state, LeaseState::active);
+}
+
 }  // namespace
 }  // namespace warmd
