@@ -330,10 +330,11 @@ Lease Pools::acquire(const TemplateName& name, Duration wait, Duration ttl, bool
     const SteadyTime began = std::chrono::steady_clock::now();
     Waiter self{.cold = cold};
     bool at_once = true;
-    while (true) {
+    for (bool again = false;; again = true) {
         std::unique_lock lock{mutex_};
         Pool& pool = pools_[name];
-        pool.waiters.push_back(&self);
+        // Who was given one that turned out to be gone was the first.
+        pool.waiters.insert(again ? pool.waiters.begin() : pool.waiters.end(), &self);
         const ScopeExit leave_queue{[&]() noexcept {
             if (!lock.owns_lock()) lock.lock();
             pool.waiters.remove(&self);
@@ -411,7 +412,8 @@ std::optional<Lease> Pools::begin(const Template& from, const IdleInstance& give
             give_back(pool, given);  // it is as good as before
             throw;
         }
-        --pool.leased;  // somebody else has ended it
+        --pool.leased;
+        retire(pool, given.id, error.what());
         return std::nullopt;
     }
 }

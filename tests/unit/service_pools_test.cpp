@@ -670,5 +670,26 @@ TEST_F(PoolsTest, WhatOneCouldNotTakeIsGivenToTheNext)
     EXPECT_EQ(second.lease.get().state, LeaseState::active);
 }
 
+TEST_F(PoolsTest, WhoWasGivenADeadInstanceKeepsItsPlaceAndTheInstanceGoes)
+{
+    set_pool({.max_size = 1, .frozen = true});
+    checkpoint();
+    const Lease held = acquire();
+    Request first = request();
+    Request second = request();
+    for (int i = 0; i < 2; ++i) engine.fail_next("set_frozen", Error{ErrorCode::conflict, "it is gone"});
+    pools().release(held.id);
+    EXPECT_TRUE(eventually([&] {
+        return first.lease.wait_for(0s) == std::future_status::ready ||
+               second.lease.wait_for(0s) == std::future_status::ready;
+    }));
+    EXPECT_EQ(first.lease.wait_for(0s), std::future_status::ready);
+    EXPECT_EQ(status().waiting, 1);
+    pools().release(first.lease.get().id);
+    const Lease last = second.lease.get();
+    ASSERT_TRUE(settles(0, 1));
+    EXPECT_EQ(engine.container_names(), std::vector<std::string>{container_name(last.instance)});
+}
+
 }  // namespace
 }  // namespace warmd
