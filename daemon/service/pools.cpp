@@ -88,12 +88,16 @@ void Pools::start()
     {
         const std::scoped_lock lock{mutex_};
         if (std::exchange(started_, true) || stopping_) return;
-        adopt();
     }
+    // Before anybody can be given one: a lease must not find its instance frozen again.
     for (const Instance& instance : catalog_.instances(Page::all())) {
         if (instance.pooled && instance.state == InstanceState::idle) {
             set_frozen(instance.template_name, instance.container);  // the policy may have changed
         }
+    }
+    {
+        const std::scoped_lock lock{mutex_};
+        adopt();
     }
     keeper_ = std::jthread{[this](const std::stop_token& stop) { keep(stop); }};
     reaper_ = std::jthread{[this](const std::stop_token& stop) { reap(stop); }};
@@ -133,7 +137,7 @@ void Pools::adopt()
                             Active{.lease = found->second, .expires = clock_.steady_now() + found->second.ttl});
             leases.erase(found);
         } else if (instance.pooled && instance.state == InstanceState::idle) {
-            pool.idle.push_back({instance.id, instance.checkpoint, clock_.steady_now()});
+            pool.idle.push_front({instance.id, instance.checkpoint, clock_.steady_now()});
         }
     }
     for (auto& [instance, lease] : leases) {

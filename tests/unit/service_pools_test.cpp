@@ -656,6 +656,19 @@ TEST_F(PoolsTest, ManyAtOnceNeverMakeMoreThanMaxSizeAndLeaveNothingBehind)
     EXPECT_TRUE(pools().leases(Page::all(), false).empty());
 }
 
+TEST_F(PoolsTest, FrozenInstancesAreThawedAlsoWhenTheirTemplateDoesNotFreezeAnyMore)
+{
+    set_pool({.min_idle = 1, .frozen = true});
+    checkpoint();
+    ASSERT_TRUE(settles(1));
+    const InstanceId id = *idle_instances().begin();
+    ASSERT_TRUE(eventually([&] { return process_state(id) == 'T'; }));
+    set_pool({.min_idle = 1, .frozen = false});
+    restart();
+    EXPECT_EQ(acquire().instance, id);
+    EXPECT_TRUE(eventually([&] { return process_state(id) != 'T'; }));
+}
+
 TEST_F(PoolsTest, WhatOneCouldNotTakeIsGivenToTheNext)
 {
     set_pool({.max_size = 1, .frozen = true});
@@ -689,6 +702,19 @@ TEST_F(PoolsTest, WhoWasGivenADeadInstanceKeepsItsPlaceAndTheInstanceGoes)
     const Lease last = second.lease.get();
     ASSERT_TRUE(settles(0, 1));
     EXPECT_EQ(engine.container_names(), std::vector<std::string>{container_name(last.instance)});
+}
+
+TEST_F(PoolsTest, InstancesThatAreTakenOverAreFrozenWhenTheirTemplateWantsThatNow)
+{
+    set_pool({.min_idle = 1, .frozen = false});
+    checkpoint();
+    ASSERT_TRUE(settles(1));
+    const InstanceId id = *idle_instances().begin();
+    set_pool({.min_idle = 1, .frozen = true});
+    restart();
+    EXPECT_TRUE(eventually([&] { return process_state(id) == 'T'; }));
+    EXPECT_EQ(acquire().instance, id);
+    EXPECT_TRUE(eventually([&] { return process_state(id) != 'T'; }));
 }
 
 }  // namespace
