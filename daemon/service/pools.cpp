@@ -124,6 +124,8 @@ void Pools::adopt()
     std::map<InstanceId, Lease> leases;
     for (const Lease& lease : catalog_.leases(Page::all())) leases.emplace(lease.instance, lease);
     for (const Instance& instance : catalog_.instances(Page::all())) {
+        const bool idle = instance.pooled && instance.state == InstanceState::idle;
+        if (!idle && instance.state != InstanceState::leased) continue;
         Pool& pool = pools_[instance.template_name];
         if (instance.state == InstanceState::leased) {
             const auto found = leases.find(instance.id);
@@ -133,10 +135,11 @@ void Pools::adopt()
                 continue;
             }
             ++pool.leased;
-            leases_.emplace(found->second.id,
-                            Active{.lease = found->second, .expires = clock_.steady_now() + found->second.ttl});
+            Active& active = leases_[found->second.id];
+            active.lease = found->second;
+            renew(active);
             leases.erase(found);
-        } else if (instance.pooled && instance.state == InstanceState::idle) {
+        } else {
             pool.idle.push_front({instance.id, instance.checkpoint, clock_.steady_now()});
         }
     }
@@ -145,6 +148,7 @@ void Pools::adopt()
         lease.ended_at = clock_.now();
         catalog_.end(lease, {});
     }
+    for (auto& [name, pool] : pools_) hand_out(pool);
 }
 
 void Pools::keep(const std::stop_token& stop)

@@ -669,6 +669,17 @@ TEST_F(PoolsTest, FrozenInstancesAreThawedAlsoWhenTheirTemplateDoesNotFreezeAnyM
     EXPECT_TRUE(eventually([&] { return process_state(id) != 'T'; }));
 }
 
+TEST_F(PoolsTest, ALeaseThatIsTakenOverSaysThatItHasItsFullTimeOnceMore)
+{
+    checkpoint();
+    const Lease lease = acquire(1min, 10s);
+    pass(9s);
+    restart();
+    EXPECT_EQ(pools().get(lease.id).expires_at, lease.expires_at + 9s);
+    pass(9s);
+    EXPECT_EQ(pools().get(lease.id).state, LeaseState::active);
+}
+
 TEST_F(PoolsTest, WhatOneCouldNotTakeIsGivenToTheNext)
 {
     set_pool({.max_size = 1, .frozen = true});
@@ -715,6 +726,26 @@ TEST_F(PoolsTest, InstancesThatAreTakenOverAreFrozenWhenTheirTemplateWantsThatNo
     EXPECT_TRUE(eventually([&] { return process_state(id) == 'T'; }));
     EXPECT_EQ(acquire().instance, id);
     EXPECT_TRUE(eventually([&] { return process_state(id) != 'T'; }));
+}
+
+TEST_F(PoolsTest, WhoWaitsWhileWarmdBeginsIsGivenWhatIsTakenOver)
+{
+    set_pool({.min_idle = 1, .max_size = 1});
+    checkpoint();
+    ASSERT_TRUE(settles(1));
+    const InstanceId id = *idle_instances().begin();
+    engine.fail_next("list", Error{ErrorCode::unavailable, "Podman does not listen yet"});
+    restart();
+    Request early = request();
+    service().reconcile();
+    EXPECT_EQ(early.lease.get().instance, id);
+}
+
+TEST_F(PoolsTest, InstancesThatAreNotPooledMakeNoPool)
+{
+    warm();
+    restart();
+    EXPECT_TRUE(pools().all().empty());
 }
 
 }  // namespace
