@@ -207,7 +207,12 @@ void Pools::observe(const TemplateName& name, Pool& pool)
     const auto known = templates_.all().find(name);
     const auto newest = known == templates_.all().end() ? std::nullopt
                                                         : catalog_.newest_available(name, known->second.digest);
-    pool.checkpoint = newest ? newest->id : CheckpointId{};
+    const CheckpointId id = newest ? newest->id : CheckpointId{};
+    if (pool.checkpoint != id) {  // how restores of the last one went says nothing about it
+        pool.failures = 0;
+        pool.retry_at = {};
+    }
+    pool.checkpoint = id;
     pool.checkpoint_bytes = newest ? newest->size_bytes : 0;
 }
 
@@ -291,7 +296,7 @@ void Pools::add(const Fill& fill, const Instance& instance)
     const std::scoped_lock lock{mutex_};
     fill.ticket->finish();
     Pool& pool = pools_[fill.name];
-    pool.failures = 0;
+    if (!fill.checkpoint.empty()) pool.failures = 0;
     pool.idle.push_back({instance.id, instance.checkpoint, clock_.steady_now()});
     hand_out(pool);
 }
@@ -301,9 +306,12 @@ void Pools::failed(const Fill& fill, const std::string& why)
     const std::scoped_lock lock{mutex_};
     fill.ticket->finish();
     Pool& pool = pools_[fill.name];
-    pool.last_failure = why;
-    pool.retry_at = clock_.steady_now() + delay_after(++pool.failures);
-    if (!fill.checkpoint.empty()) return;
+    if (!fill.checkpoint.empty()) {
+        if (fill.checkpoint != pool.checkpoint) return;  // that of another says nothing
+        pool.last_failure = why;
+        pool.retry_at = clock_.steady_now() + delay_after(++pool.failures);
+        return;
+    }
     // Nothing is left to try for those who wait for a cold start.
     std::erase_if(pool.waiters, [&why](Waiter* waiter) {
         if (waiter->cold) waiter->failure = why;

@@ -741,6 +741,37 @@ TEST_F(PoolsTest, WhoWaitsWhileWarmdBeginsIsGivenWhatIsTakenOver)
     EXPECT_EQ(early.lease.get().instance, id);
 }
 
+TEST_F(PoolsTest, AColdStartSaysNothingAboutTheNextRestore)
+{
+    for (int i = 0; i < 3; ++i) engine.fail_next("restore", Error{ErrorCode::timeout, "Podman hangs"});
+    checkpoint();
+    EXPECT_EQ(acquire_cold().path, InstancePath::cold);
+    pass(1s);
+    EXPECT_EQ(acquire_cold().path, InstancePath::cold);
+    EXPECT_EQ(engine.calls("restore"), 2);
+    pass(1s);
+    EXPECT_EQ(acquire_cold().path, InstancePath::cold);
+    EXPECT_EQ(engine.calls("restore"), 2) << "the second failure is to be waited out for two seconds";
+}
+
+TEST_F(PoolsTest, AFailedColdStartHoldsBackNoRestore)
+{
+    engine.fail_next("create", Error{ErrorCode::engine_failed, "no luck"});
+    expect_error(ErrorCode::not_ready, [&] { acquire_cold(); });
+    checkpoint();
+    EXPECT_EQ(acquire().path, InstancePath::linked);
+}
+
+TEST_F(PoolsTest, ANewCheckpointIsTriedAtOnceWhateverTheLastOneDid)
+{
+    set_pool({.min_idle = 1});
+    engine.fail_next("restore", Error{ErrorCode::timeout, "Podman hangs"});
+    checkpoint();
+    ASSERT_TRUE(is_held_back_after(1));
+    checkpoint();
+    EXPECT_TRUE(settles(1));
+}
+
 TEST_F(PoolsTest, InstancesThatAreNotPooledMakeNoPool)
 {
     warm();
