@@ -198,7 +198,7 @@ void Pools::end_leases()
     for (const auto& [id, state] : ending) end(id, state, "its lease expired");
 }
 
-void Pools::observe(const TemplateName& name, Pool& pool)
+void Pools::observe(const TemplateName& name, Pool& pool) const
 {
     std::erase_if(pool.idle, [this](const IdleInstance& idle) {
         const auto instance = catalog_.find(idle.id);
@@ -584,8 +584,10 @@ PoolStatus Pools::status(const TemplateName& name) const
 {
     static_cast<void>(templates_.get(name));
     const std::scoped_lock lock{mutex_};
-    const auto found = pools_.find(name);
-    return describe(name, found == pools_.end() ? Pool{} : found->second);
+    if (const auto found = pools_.find(name); found != pools_.end()) return describe(name, found->second);
+    Pool none;
+    observe(name, none);
+    return describe(name, none);
 }
 
 std::vector<PoolStatus> Pools::all() const

@@ -144,7 +144,7 @@ private:
 
     // With the mutex held:
     void adopt();
-    void observe(const TemplateName& name, Pool& pool);
+    void observe(const TemplateName& name, Pool& pool) const;
     std::vector<Fill> plan(const TemplateName& name, Pool& pool, std::uint64_t memory);
     void hand_out(Pool& pool);
     /// What was handed out and not taken.

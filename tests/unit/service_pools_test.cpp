@@ -772,6 +772,14 @@ TEST_F(PoolsTest, ANewCheckpointIsTriedAtOnceWhateverTheLastOneDid)
     EXPECT_TRUE(settles(1));
 }
 
+TEST_F(PoolsTest, ATemplateWithoutAPoolHasACheckpointAllTheSame)
+{
+    EXPECT_TRUE(status().checkpoint.empty());
+    const Checkpoint made = checkpoint();
+    EXPECT_EQ(status().checkpoint, made.id);
+    EXPECT_EQ(status().policy.max_size, PoolPolicy{}.max_size);
+}
+
 TEST_F(PoolsTest, InstancesThatAreNotPooledMakeNoPool)
 {
     warm();
