@@ -139,6 +139,10 @@ void Pools::adopt()
             active.lease = found->second;
             renew(active);
             leases.erase(found);
+        } else if (const auto newest = newest_for(instance.template_name);
+                   !newest || newest->id != instance.checkpoint) {
+            leave(catalog_.transition(instance.id, {InstanceState::idle}, InstanceState::draining,
+                                      "it is not of the newest checkpoint of its template as that is now"));
         } else {
             pool.idle.push_front({instance.id, instance.checkpoint, clock_.steady_now()});
         }
@@ -198,15 +202,19 @@ void Pools::end_leases()
     for (const auto& [id, state] : ending) end(id, state, "its lease expired");
 }
 
+std::optional<Checkpoint> Pools::newest_for(const TemplateName& name) const
+{
+    const auto known = templates_.all().find(name);
+    return known == templates_.all().end() ? std::nullopt : catalog_.newest_available(name, known->second.digest);
+}
+
 void Pools::observe(const TemplateName& name, Pool& pool) const
 {
     std::erase_if(pool.idle, [this](const IdleInstance& idle) {
         const auto instance = catalog_.find(idle.id);
         return !instance || instance->state != InstanceState::idle;
     });
-    const auto known = templates_.all().find(name);
-    const auto newest = known == templates_.all().end() ? std::nullopt
-                                                        : catalog_.newest_available(name, known->second.digest);
+    const auto newest = newest_for(name);
     const CheckpointId id = newest ? newest->id : CheckpointId{};
     if (pool.checkpoint != id) {  // how restores of the last one went says nothing about it
         pool.failures = 0;

@@ -787,5 +787,29 @@ TEST_F(PoolsTest, InstancesThatAreNotPooledMakeNoPool)
     EXPECT_TRUE(pools().all().empty());
 }
 
+TEST_F(PoolsTest, AfterAChangeOfItsTemplateNothingOfTheOldOneIsHandedOut)
+{
+    set_pool({.min_idle = 1});
+    checkpoint();
+    ASSERT_TRUE(settles(1));
+    const InstanceId restored = *idle_instances().begin();
+    Instance started = warm();
+    stop();
+    {
+        Catalog raw{(directory.path() / "catalog.sqlite").string()};
+        started.pooled = true;  // as one whose request for a cold start was given up
+        raw.save(started);
+    }
+    Template changed = test::quick_template();
+    changed.digest = std::string(64, 'e');
+    add(changed);
+    const Lease lease = acquire_cold();
+    EXPECT_NE(lease.instance, restored);
+    EXPECT_NE(lease.instance, started.id);
+    EXPECT_EQ(lease.path, InstancePath::cold);
+    EXPECT_TRUE(is_ended(restored));
+    EXPECT_TRUE(is_ended(started.id));
+}
+
 }  // namespace
 }  // namespace warmd
