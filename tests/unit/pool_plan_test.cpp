@@ -126,6 +126,18 @@ TEST(PoolPlan, IdleTtlEndsOnlyWhatIsAboveMinIdleTheOldestFirst)
     EXPECT_EQ(retired(plan_pool(pool)), (Ids{"i0", "i1", "i2"}));
 }
 
+TEST(PoolPlan, APoolThatHasBecomeSmallerEndsWhatIsIdleAndNotWhatIsLeased)
+{
+    PoolSituation pool = situation(2, 3);
+    pool.idle = idle({3s, 2s, 1s});
+    pool.leased = 1;
+    EXPECT_EQ(retired(plan_pool(pool)), Ids{"i0"});
+    pool.leased = 9;
+    EXPECT_EQ(retired(plan_pool(pool)), (Ids{"i0", "i1", "i2"}));
+    EXPECT_STREQ(plan_pool(pool).retire.front().reason, "its pool has become smaller");
+    EXPECT_EQ(plan_pool(pool).restore, 0);
+}
+
 TEST(PoolPlan, ZeroMeansNever)
 {
     PoolSituation pool = situation(0, 4);

@@ -730,7 +730,7 @@ TEST_F(PoolsTest, InstancesThatAreTakenOverAreFrozenWhenTheirTemplateWantsThatNo
 
 TEST_F(PoolsTest, WhoWaitsWhileWarmdBeginsIsGivenWhatIsTakenOver)
 {
-    set_pool({.min_idle = 1, .max_size = 1});
+    set_pool({.min_idle = 1, .max_size = 1, .frozen = true});
     checkpoint();
     ASSERT_TRUE(settles(1));
     const InstanceId id = *idle_instances().begin();
@@ -739,6 +739,7 @@ TEST_F(PoolsTest, WhoWaitsWhileWarmdBeginsIsGivenWhatIsTakenOver)
     Request early = request();
     service().reconcile();
     EXPECT_EQ(early.lease.get().instance, id);
+    EXPECT_TRUE(eventually([&] { return process_state(id) != 'T'; })) << "it was frozen again under its lease";
 }
 
 TEST_F(PoolsTest, AColdStartSaysNothingAboutTheNextRestore)
