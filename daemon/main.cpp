@@ -85,7 +85,9 @@ void serve(const Config& config, const sigset_t& signals)
                     {.operation_workers = config.operation_workers,
                      .operation_queue = config.operation_queue,
                      .history = config.history,
-                     .pools = {.parallel_fills = config.pool_fills, .available_memory = available_memory}}};
+                     .pools = {.parallel_fills = config.pool_fills,
+                               .max_waiting = config.http_threads / 2,
+                               .available_memory = available_memory}}};
     http::Server server{
         {.socket_path = config.socket.string(), .socket_group = config.socket_group, .threads = config.http_threads},
         http::make_router(service)};

@@ -158,6 +158,10 @@ void Pools::adopt()
 void Pools::keep(const std::stop_token& stop)
 {
     while (!stop.stop_requested()) {
+        {
+            const std::scoped_lock lock{mutex_};
+            wake_ = false;  // here: a step that fails must not be repeated at once
+        }
         try {
             step();
         } catch (const std::exception& error) {
@@ -174,7 +178,6 @@ void Pools::step()
     std::vector<Fill> fills;
     {
         const std::scoped_lock lock{mutex_};
-        wake_ = false;
         if (stopping_) return;
         const std::uint64_t memory = options_.available_memory();
         for (auto& [name, pool] : pools_) {
@@ -357,11 +360,17 @@ Lease Pools::acquire(const TemplateName& name, Duration wait, Duration ttl, bool
     for (bool again = false;; again = true) {
         std::unique_lock lock{mutex_};
         Pool& pool = pools_[name];
+        if (!again && waiting_ >= options_.max_waiting) {
+            throw Error{ErrorCode::busy, "too many requests wait for an instance"}.with_hint(
+                "try again later; api.threads in warmd.toml bounds how many may wait");
+        }
+        ++waiting_;
         // Who was given one that turned out to be gone was the first.
         pool.waiters.insert(again ? pool.waiters.begin() : pool.waiters.end(), &self);
         const ScopeExit leave_queue{[&]() noexcept {
             if (!lock.owns_lock()) lock.lock();
             pool.waiters.remove(&self);
+            --waiting_;
             if (self.given) give_back(pool, *self.given);
         }};
         hand_out(pool);

@@ -30,6 +30,7 @@ namespace warmd {
 
 struct PoolOptions {
     int parallel_fills = 2;  // restores and starts for pools at once
+    int max_waiting = 32;    // requests for an instance; each of them holds a thread
     std::function<std::uint64_t()> available_memory = warmd::available_memory;
 };
 
@@ -173,6 +174,7 @@ private:
     std::map<TemplateName, Pool> pools_;
     std::map<LeaseId, Active> leases_;
     std::deque<Instance> leaving_;  // the first is being ended
+    int waiting_ = 0;
     int filling_ = 0;
     std::uint64_t filling_bytes_ = 0;
     bool wake_ = false;

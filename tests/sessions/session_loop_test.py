@@ -129,8 +129,8 @@ class Session:
         tmpdir = pathlib.Path(tempfile.mkdtemp(prefix="warm-", dir=self.folder))
         return self.inside(tmpdir), self.answer(self.send("resume", str(seed), self.inside(tmpdir), *variables))
 
-    def wait_until_it_reads(self):
-        # bash sees a signal that comes just before it blocks in read only with the next line.
+    def wait_until_it_sleeps(self):
+        # A signal that comes just before a system call blocks is seen only after it: in bash's read, in Python's sleep.
         stat = pathlib.Path(f"/proc/{self.process.pid}/stat")
         while stat.read_text().rpartition(")")[2].split()[0] != "S":
             os.sched_yield()
@@ -269,6 +269,7 @@ class Loop:
     def test_interrupt_ends_sleep(self):
         nonce = self.session.send_code(self.sleep)
         self.session.wait_for(0, b"running\n")
+        self.session.wait_until_it_sleeps()
         self.session.interrupt()
         answer = self.session.answer(nonce)
         self.assertEqual((answer.status, answer.out), (130, "running\n"), answer.err)
@@ -320,7 +321,7 @@ class Loop:
         session = Session()
         self.addCleanup(session.close)
         session.run(" ")
-        session.wait_until_it_reads()
+        session.wait_until_it_sleeps()
         os.killpg(session.process.pid, signal.SIGTERM)
         self.assertNotEqual(session.process.wait(LIMIT), 0)
 
