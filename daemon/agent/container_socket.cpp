@@ -6,7 +6,6 @@
 #include <sys/un.h>
 
 #include <cerrno>
-#include <optional>
 #include <string>
 
 #include "daemon/base/error.h"
@@ -15,8 +14,6 @@
 namespace warmd::agent {
 
 namespace {
-
-constexpr std::size_t kRemembered = 4096;  // instances end without telling this class
 
 Error unreachable(const AgentAddress& address, const std::string& why)
 {
@@ -37,7 +34,7 @@ int listening_process(int fd)
 
 UniqueFd ContainerSocket::connect(const AgentAddress& address)
 {
-    const UniqueFd file = open_in_root(first_process(address.container), address.socket, O_PATH);
+    const UniqueFd file = open_in_root(engine_.running_pid(address.container), address.socket, O_PATH);
     if (!file.valid()) throw unreachable(address, system_error("open it", errno).what());
     struct stat status {};
     if (::fstat(file.get(), &status) != 0 || !S_ISSOCK(status.st_mode)) throw unreachable(address, "it is no socket");
@@ -58,25 +55,6 @@ UniqueFd ContainerSocket::connect(const AgentAddress& address)
             .with_hint("the container may be hostile: look at what it runs and remove it");
     }
     return socket;
-}
-
-int ContainerSocket::first_process(const ContainerId& container)
-{
-    const auto known = pids_.with([&container](const std::map<ContainerId, int>& pids) {
-        const auto found = pids.find(container);
-        return found == pids.end() ? 0 : found->second;
-    });
-    // The group guards against a pid that has become another process.
-    if (known != 0 && in_control_group(known, container.value())) return known;
-    const std::optional<ContainerInfo> info = engine_.inspect(container.value());
-    if (!info || info->pid == 0 || !in_control_group(info->pid, container.value())) {
-        throw Error{ErrorCode::conflict, "container " + container.value().substr(0, 12) + " does not run"};
-    }
-    pids_.with([&container, &info](std::map<ContainerId, int>& pids) {
-        if (pids.size() >= kRemembered) pids.clear();
-        pids[container] = info->pid;
-    });
-    return info->pid;
 }
 
 }  // namespace warmd::agent

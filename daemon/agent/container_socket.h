@@ -1,8 +1,5 @@
 #pragma once
 
-#include <map>
-
-#include "daemon/base/guarded.h"
 #include "daemon/base/unique_fd.h"
 #include "daemon/ports/agent_channel.h"
 #include "daemon/ports/container_engine.h"
@@ -22,17 +19,13 @@ public:
 /// link or a mount that leads to a socket of the host is refused. Thread-safe.
 class ContainerSocket final : public AgentConnector {
 public:
-    /// `engine` tells the PID of a container's first process; asked once for each, as that costs milliseconds.
-    /// Must outlive this.
+    /// `engine` tells the pid of a container's first process, and must outlive this.
     explicit ContainerSocket(ContainerEngine& engine) : engine_{engine} {}
 
     UniqueFd connect(const AgentAddress& address) override;
 
 private:
-    int first_process(const ContainerId& container);
-
     ContainerEngine& engine_;
-    Guarded<std::map<ContainerId, int>> pids_;
 };
 
 }  // namespace warmd::agent

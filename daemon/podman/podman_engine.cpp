@@ -139,6 +139,26 @@ std::optional<ContainerInfo> PodmanEngine::inspect(const std::string& id_or_name
     return decode_container(*body);
 }
 
+int PodmanEngine::running_pid(const ContainerId& id)
+{
+    const int known = pids_.with([&id](const std::map<ContainerId, int>& pids) {
+        const auto found = pids.find(id);
+        return found == pids.end() ? 0 : found->second;
+    });
+    if (known != 0 && belongs_to(known, id)) return known;
+    const auto container = inspect(id.value());
+    if (!container) throw Error{ErrorCode::not_found, "no container " + id.value().substr(0, 12)};
+    if (container->pid == 0 || !belongs_to(container->pid, id)) {
+        throw Error{ErrorCode::conflict, "container " + id.value().substr(0, 12) + " is not running"};
+    }
+    constexpr std::size_t kRemembered = 4096;  // containers end without telling us
+    pids_.with([&id, &container](std::map<ContainerId, int>& pids) {
+        if (pids.size() >= kRemembered) pids.clear();
+        pids[id] = container->pid;
+    });
+    return container->pid;
+}
+
 std::vector<ContainerInfo> PodmanEngine::list(std::string_view label)
 {
     const std::string filter = percent_encode(dump_json({{"label", {std::string{label}}}}));
@@ -381,16 +401,6 @@ ExecResult PodmanEngine::exec(const ContainerId& id, const ExecRequest& command,
     return {.exit_status = timed_out ? kExitTimeout : final_state.exit_code,
             .timed_out = timed_out,
             .elapsed = std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - began)};
-}
-
-int PodmanEngine::running_pid(const ContainerId& id)
-{
-    const auto container = inspect(id.value());
-    if (!container) throw Error{ErrorCode::not_found, "no container " + id.value().substr(0, 12)};
-    if (container->pid == 0 || !belongs_to(container->pid, id)) {
-        throw Error{ErrorCode::conflict, "container " + id.value().substr(0, 12) + " is not running"};
-    }
-    return container->pid;
 }
 
 bool PodmanEngine::file_exists(const ContainerId& id, const std::string& path)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -28,6 +29,7 @@ public:
     ContainerId create(const ContainerSpec& spec) override;
     void start(const ContainerId& id) override;
     std::optional<ContainerInfo> inspect(const std::string& id_or_name) override;
+    int running_pid(const ContainerId& id) override;
     std::vector<ContainerInfo> list(std::string_view label) override;
     void set_frozen(const ContainerId& id, bool frozen) override;
     std::optional<int> wait(const ContainerId& id, Duration timeout, std::stop_token stop) override;
@@ -51,13 +53,13 @@ private:
                         std::optional<Duration> timeout = std::nullopt, std::stop_token stop = {});
     /// As `request`, but a 404 is nothing.
     std::optional<std::string> find(const std::string& path);
-    int running_pid(const ContainerId& id);
     bool exec_is_killed(const std::string& session_path, const ContainerId& container);
 
     PodmanOptions options_;
     UnixHttp http_;
     Guarded<std::string> prefix_;  // "/v5.4.2/libpod"; empty until negotiated
     Guarded<std::optional<std::string>> criu_version_;
+    Guarded<std::map<ContainerId, int>> pids_;
 };
 
 }  // namespace warmd::podman

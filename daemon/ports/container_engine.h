@@ -113,6 +113,10 @@ public:
     /// By id or by name; nothing when there is no such container.
     virtual std::optional<ContainerInfo> inspect(const std::string& id_or_name) = 0;
 
+    /// The pid, on the host, of a running container's first process. Takes microseconds after the first time. Throws
+    /// Error{conflict} when the container does not run, Error{not_found} when there is none.
+    virtual int running_pid(const ContainerId& id) = 0;
+
     /// All containers, running or not, that carry the label, whatever its value.
     virtual std::vector<ContainerInfo> list(std::string_view label) = 0;
 

@@ -416,19 +416,13 @@ std::optional<Lease> Pools::begin(const Template& from, const IdleInstance& give
                                   SteadyTime began)
 {
     try {
-        const auto container = engine_.inspect(container_name(given.id));
-        if (!container || container->status != ContainerStatus::running) {
-            const std::scoped_lock lock{mutex_};
-            Pool& pool = pools_[from.name];
-            --pool.leased;
-            retire(pool, given.id, "its container has ended");
-            return std::nullopt;
-        }
-        if (from.pool.frozen) engine_.set_frozen(container->id, false);
+        const Instance instance = catalog_.get(given.id);
+        static_cast<void>(engine_.running_pid(instance.container));  // it may have ended since
+        if (from.pool.frozen) engine_.set_frozen(instance.container, false);
         Lease lease{.id = LeaseId{new_id(kLeasePrefix)},
                     .template_name = from.name,
                     .instance = given.id,
-                    .path = at_once ? InstancePath::pool : catalog_.get(given.id).path,
+                    .path = at_once ? InstancePath::pool : instance.path,
                     .ttl = ttl,
                     .created_at = clock_.now()};
         lease.expires_at = lease.created_at + ttl;
@@ -446,7 +440,8 @@ std::optional<Lease> Pools::begin(const Template& from, const IdleInstance& give
             throw;
         }
         --pool.leased;
-        retire(pool, given.id, error.what());
+        spdlog::warn("instance_id={} cannot be leased: {}", given.id.value(), error.what());
+        retire(pool, given.id, "its container has ended");
         return std::nullopt;
     }
 }

@@ -143,6 +143,16 @@ private:
     std::vector<std::string> names_;
 };
 
+TEST_P(ContainerEngineContract, TheRunningPidIsThatOfARunningContainerOnly)
+{
+    const ContainerId id = start(spec());
+    const int pid = engine().running_pid(id);
+    EXPECT_EQ(pid, engine().inspect(id.value())->pid);
+    EXPECT_EQ(engine().running_pid(id), pid);
+    engine().remove(id.value());
+    EXPECT_EQ(code_of([&] { engine().running_pid(id); }), ErrorCode::not_found);
+}
+
 TEST_P(ContainerEngineContract, InfoNamesTheEngineAndWhatItStandsOn)
 {
     const EngineInfo info = engine().info();

@@ -306,6 +306,16 @@ std::optional<ContainerInfo> FakeEngine::inspect(const std::string& id_or_name)
     return container->info;
 }
 
+int FakeEngine::running_pid(const ContainerId& id)
+{
+    enter("running_pid");
+    const std::scoped_lock lock{mutex_};
+    Container& container = get(id.value());
+    refresh(container);
+    require_running(container);
+    return container.info.pid;
+}
+
 std::vector<ContainerInfo> FakeEngine::list(std::string_view label)
 {
     enter("list");
