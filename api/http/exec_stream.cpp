@@ -14,6 +14,7 @@
 
 #include "api/contract/documents.h"
 #include "daemon/base/error.h"
+#include "daemon/base/text.h"
 
 namespace warmd::http {
 
@@ -43,9 +44,7 @@ Response answer_exec(Exec& exec, const InstanceId& id, const ExecRequest& comman
         id, ExecId{new_id(kExecPrefix)}, command,
         [&](ExecStream stream, std::string_view bytes) {
             std::string& all = stream == ExecStream::out ? out : err;
-            const std::size_t room = kLongest - all.size();
-            truncated = truncated || bytes.size() > room;
-            all += bytes.substr(0, room);
+            if (!append_up_to(all, bytes, kLongest)) truncated = true;
         },
         std::move(stop));
     Response response = Response::json(contract::encode(result, out, err, truncated));

@@ -1,5 +1,6 @@
 #include "daemon/base/text.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdint>
@@ -104,6 +105,13 @@ std::string printable(std::string_view text, std::size_t limit)
     }
     if (text.size() > limit) result += "...";
     return result;
+}
+
+bool append_up_to(std::string& text, std::string_view bytes, std::size_t limit)
+{
+    const std::size_t room = limit - std::min(limit, text.size());
+    text += bytes.substr(0, room);
+    return bytes.size() <= room;
 }
 
 std::string percent_encode(std::string_view text)

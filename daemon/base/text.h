@@ -14,7 +14,11 @@ std::string base64_decode(std::string_view text);
 
 /// `text` with control characters as \xNN, so that a container's words cannot forge log lines or move a
 /// terminal's cursor. Cut after `limit` bytes.
-std::string printable(std::string_view text, std::size_t limit = 2000);
+inline constexpr std::size_t kLongestWords = 2000;  // bytes of a program's output in an error
+std::string printable(std::string_view text, std::size_t limit = kLongestWords);
+
+/// Appends of `bytes` what still fits into `limit` bytes of `text`. False when that was not all.
+bool append_up_to(std::string& text, std::string_view bytes, std::size_t limit);
 
 /// Everything but unreserved characters as %NN (RFC 3986), for a path segment or a query value.
 std::string percent_encode(std::string_view text);

@@ -163,10 +163,7 @@ void Exec::run_hooks(const char* moment, const std::vector<Hook>& hooks, const I
         ExecSignals none;
         const ExecResult result = run_with(
             instance, {.command = hook.command, .code = hook.code, .env = env}, !env.empty(), hook.timeout,
-            [&words](ExecStream, std::string_view bytes) {
-                words += bytes.substr(0, 2000 - std::min<std::size_t>(2000, words.size()));
-            },
-            none, stop);
+            [&words](ExecStream, std::string_view bytes) { append_up_to(words, bytes, kLongestWords); }, none, stop);
         if (result.exit_status == 0) continue;
         throw Error{ErrorCode::not_ready, std::string{"the hook "} + moment + " failed: " + describe(hook) +
                                               (result.timed_out ? " took longer than " + format_duration(hook.timeout)

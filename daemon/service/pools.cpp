@@ -375,8 +375,9 @@ Lease Pools::acquire(const TemplateName& name, Duration wait, Duration ttl, bool
         }};
         hand_out(pool);
         if (!self.given && std::exchange(at_once, false) && announce) {
+            const bool can_restore = clock_.steady_now() >= pool.retry_at;
             lock.unlock();
-            tell(announce, from);
+            tell(announce, from, can_restore);
             lock.lock();
         }
         const auto over = [&] { return self.given || !self.failure.empty() || stopping_; };
@@ -390,12 +391,14 @@ Lease Pools::acquire(const TemplateName& name, Duration wait, Duration ttl, bool
     }
 }
 
-void Pools::tell(const Announce& announce, const Template& from) const
+void Pools::tell(const Announce& announce, const Template& from, bool can_restore) const
 {
-    if (catalog_.newest_available(from.name, from.digest)) {
-        announce(InstancePath::linked, "no instance is idle: one is being restored, or waited for");
-    } else {
+    if (!newest_for(from.name)) {
         announce(InstancePath::cold, "there is no checkpoint to restore: the application is being started");
+    } else if (!can_restore) {
+        announce(InstancePath::cold, "the last restore failed: the application is being started");
+    } else {
+        announce(InstancePath::linked, "no instance is idle: one is being restored, or waited for");
     }
 }
 

@@ -138,7 +138,7 @@ private:
     void failed(const Fill& fill, const std::string& why);
     void end(const LeaseId& id, LeaseState state, const std::string& reason);
     void end_use(const LeaseId& id);
-    void tell(const Announce& announce, const Template& from) const;
+    void tell(const Announce& announce, const Template& from, bool can_restore) const;
     [[nodiscard]] std::optional<Checkpoint> newest_for(const TemplateName& name) const;
     /// Nothing when the instance turns out to be gone.
     std::optional<Lease> begin(const Template& from, const IdleInstance& given, Duration ttl, bool at_once,

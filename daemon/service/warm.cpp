@@ -134,10 +134,7 @@ bool Warm::holds(const Condition& condition, const Instance& instance, Duration 
     std::string output;
     const ExecResult probe = exec_.run_within(
         instance, {.command = condition.exec}, patience,
-        [&output](ExecStream, std::string_view bytes) {
-            output += bytes.substr(0, 2000 - std::min<std::size_t>(2000, output.size()));
-        },
-        run.stop());
+        [&output](ExecStream, std::string_view bytes) { append_up_to(output, bytes, kLongestWords); }, run.stop());
     if (probe.exit_status != 0) {
         last_words = condition.exec.front() + " exited with " + std::to_string(probe.exit_status) + ": " + output;
     }

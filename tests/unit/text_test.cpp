@@ -137,6 +137,17 @@ TEST(PercentDecode, RefusesMalformedEscapesAndNul)
     }
 }
 
+TEST(AppendUpTo, TakesWhatFitsAndTellsWhetherThatWasAll)
+{
+    std::string text = "ab";
+    EXPECT_TRUE(append_up_to(text, "cd", 5));
+    EXPECT_FALSE(append_up_to(text, "efg", 5));
+    EXPECT_EQ(text, "abcde");
+    EXPECT_FALSE(append_up_to(text, "h", 3));
+    EXPECT_TRUE(append_up_to(text, "", 3));
+    EXPECT_EQ(text, "abcde");
+}
+
 TEST(Sha256Hex, ComputesTheKnownVectors)
 {
     EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
