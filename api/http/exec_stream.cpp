@@ -4,7 +4,6 @@
 
 #include <array>
 #include <chrono>
-#include <condition_variable>
 #include <cstdio>
 #include <exception>
 #include <mutex>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "api/contract/documents.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/error.h"
 #include "daemon/base/text.h"
 
@@ -67,6 +67,14 @@ public:
         if (!write_(frame + "\n")) cancel_.request_stop();
     }
 
+    /// Writes the last frame: no keepalive comes after it.
+    void end(const std::string& frame)
+    {
+        keepalive_.request_stop();
+        if (keepalive_.joinable()) keepalive_.join();
+        put(frame);
+    }
+
     /// Requested when the client is gone or the server stops.
     [[nodiscard]] std::stop_token stop() const { return cancel_.get_token(); }
 
@@ -76,21 +84,18 @@ private:
         void operator()() const { source.request_stop(); }
     };
 
-    void keep_alive(const std::stop_token& end)
+    void keep_alive(const std::stop_token& over)
     {
-        std::mutex waiting;
-        std::condition_variable_any ended;
-        std::unique_lock lock{waiting};
-        while (!ended.wait_for(lock, end, kKeepalive, [] { return false; }) && !end.stop_requested()) {
-            put(contract::encode_keepalive_frame());
-        }
+        SystemClock clock;
+        while (clock.sleep_for(kKeepalive, over)) put(contract::encode_keepalive_frame());
     }
 
     const StreamWriter& write_;
     std::mutex mutex_;  // of the writer: frames must not mix
     std::stop_source cancel_;
     std::stop_callback<Cancel> server_stops_;
-    std::jthread keepalive_{[this](const std::stop_token& end) { keep_alive(end); }};  // last: it uses all of the above
+    std::jthread keepalive_{
+        [this](const std::stop_token& over) { keep_alive(over); }};  // last: it uses all of the above
 };
 
 /// Runs `work`, whose failure becomes the last frame.
@@ -101,10 +106,10 @@ void stream_frames(const StreamWriter& write, const std::stop_token& server, con
     try {
         std::forward<Fn>(work)(frames);
     } catch (const Error& error) {
-        frames.put(contract::encode_error_frame(error));
+        frames.end(contract::encode_error_frame(error));
     } catch (const std::exception& error) {
         spdlog::error("{} exec: {}", what, error.what());
-        frames.put(contract::encode_error_frame(Error{ErrorCode::internal, "an unexpected error"}));
+        frames.end(contract::encode_error_frame(Error{ErrorCode::internal, "an unexpected error"}));
     }
 }
 
@@ -116,7 +121,7 @@ void run_streamed(Exec& exec, const InstanceId& id, const ExecId& name, const Ex
             frames.put(contract::encode_output_frame(stream, bytes));
         },
         frames.stop());
-    frames.put(contract::encode_exit_frame(result));
+    frames.end(contract::encode_exit_frame(result));
 }
 
 /// An instance for one command. Given back at its end.
