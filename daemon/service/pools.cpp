@@ -92,7 +92,7 @@ void Pools::start()
     // Before anybody can be given one: a lease must not find its instance frozen again.
     for (const Instance& instance : catalog_.instances(Page::all())) {
         if (instance.pooled && instance.state == InstanceState::idle) {
-            set_frozen(instance.template_name, instance.container);  // the policy may have changed
+            set_frozen(instance.container, policy_of(instance.template_name).frozen);  // that may have changed
         }
     }
     {
@@ -205,6 +205,12 @@ void Pools::end_leases()
     for (const auto& [id, state] : ending) end(id, state, "its lease expired");
 }
 
+PoolPolicy Pools::policy_of(const TemplateName& name) const
+{
+    const auto known = templates_.all().find(name);
+    return known == templates_.all().end() ? PoolPolicy{} : known->second.pool;
+}
+
 std::optional<Checkpoint> Pools::newest_for(const TemplateName& name) const
 {
     const auto known = templates_.all().find(name);
@@ -229,7 +235,7 @@ void Pools::observe(const TemplateName& name, Pool& pool) const
 
 std::vector<Pools::Fill> Pools::plan(const TemplateName& name, Pool& pool, std::uint64_t memory)
 {
-    const PoolPolicy policy = templates_.get_or_defaults(name).pool;
+    const PoolPolicy policy = policy_of(name);
     const auto takes_cold = [](const Waiter* waiter) { return waiter->cold; };
     const PoolPlan plan = plan_pool(
         {.policy = policy,
@@ -292,10 +298,10 @@ void Pools::submit(Fill fill)
     }
 }
 
-void Pools::set_frozen(const TemplateName& name, const ContainerId& container) noexcept
+void Pools::set_frozen(const ContainerId& container, bool frozen) noexcept
 {
     try {
-        engine_.set_frozen(container, templates_.get_or_defaults(name).pool.frozen);
+        engine_.set_frozen(container, frozen);
     } catch (const std::exception& error) {
         spdlog::warn("container {} cannot be frozen or thawed: {}", container.value(), error.what());
     }
@@ -303,7 +309,7 @@ void Pools::set_frozen(const TemplateName& name, const ContainerId& container) n
 
 void Pools::add(const Fill& fill, const Instance& instance)
 {
-    if (templates_.get_or_defaults(fill.name).pool.frozen) set_frozen(fill.name, instance.container);
+    if (policy_of(fill.name).frozen) set_frozen(instance.container, true);
     const std::scoped_lock lock{mutex_};
     fill.ticket->finish();
     Pool& pool = pools_[fill.name];
@@ -585,7 +591,7 @@ std::vector<Lease> Pools::leases(const Page& page, bool with_ended) const
 PoolStatus Pools::describe(const TemplateName& name, const Pool& pool) const
 {
     return {.template_name = name,
-            .policy = templates_.get_or_defaults(name).pool,
+            .policy = policy_of(name),
             .checkpoint = pool.checkpoint,
             .idle = static_cast<int>(pool.idle.size()),
             .leased = pool.leased,

@@ -129,7 +129,8 @@ private:
         std::shared_ptr<Ticket> ticket;
     };
 
-    void set_frozen(const TemplateName& name, const ContainerId& container) noexcept;
+    void set_frozen(const ContainerId& container, bool frozen) noexcept;
+    [[nodiscard]] PoolPolicy policy_of(const TemplateName& name) const;
     void keep(const std::stop_token& stop);
     void reap(const std::stop_token& stop);
     void end_leases();
