@@ -237,7 +237,6 @@ void Bench::clean_up(const std::function<void()>& step) const
 
 void Bench::interrupted()
 {
-    constexpr int kExitInterrupted = 130;
     if (!stop_.request_stop()) std::_Exit(kExitInterrupted);
     std::fputs("warmctl: stopping; a second signal leaves what was made\n", stderr);
     const Running running = running_.with([](const Running& known) { return known; });

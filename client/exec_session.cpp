@@ -12,8 +12,6 @@ namespace warmd::client {
 
 namespace {
 
-constexpr int kExitInterrupted = 130;
-
 void write_all(std::FILE* stream, const std::string& data)
 {
     std::fwrite(data.data(), 1, data.size(), stream);

@@ -6,6 +6,9 @@
 
 namespace warmd::client {
 
+/// The exit status of a client that was interrupted: 128 + SIGINT, as shells have it.
+inline constexpr int kExitInterrupted = 128 + SIGINT;
+
 /// While this lives, SIGINT, SIGTERM and SIGHUP do not end the process: `handler` is called with the signal's name, on
 /// a thread of its own.
 class Interrupts {

@@ -25,7 +25,6 @@ void print(const Context& context, const BenchPlan& plan, const BenchReport& rep
 
 void bench(Context& context, const BenchPlan& plan)
 {
-    constexpr int kExitInterrupted = 130;
     const ApiClient api = context.api();
     const Json status = api.get("/v1/status");
     const std::string version = JsonObject{status}.text("version");

@@ -27,6 +27,16 @@ find_code() {
     [ -n "$shim_found" ]
 }
 
+# Takes the blanks from the end of $shim_rest.
+drop_blanks() {
+    while :; do
+        case $shim_rest in
+        *[[:blank:]]) shim_rest=${shim_rest%?} ;;
+        *) break ;;
+        esac
+    done
+}
+
 # Whether the last statement is exit, exit(...), quit or quit(...).
 ends_in_exit() {
     shim_rest=$1
@@ -39,23 +49,13 @@ ends_in_exit() {
     case $shim_rest in
     *\(*\)) shim_rest=${shim_rest%\(*} ;;
     esac
-    while :; do
-        case $shim_rest in
-        *[[:blank:]]) shim_rest=${shim_rest%?} ;;
-        *) break ;;
-        esac
-    done
+    drop_blanks
     case $shim_rest in
     *exit) shim_rest=${shim_rest%exit} ;;
     *quit) shim_rest=${shim_rest%quit} ;;
     *) return 1 ;;
     esac
-    while :; do
-        case $shim_rest in
-        *[[:blank:]]) shim_rest=${shim_rest%?} ;;
-        *) break ;;
-        esac
-    done
+    drop_blanks
     case $shim_rest in
     '' | *[\;,'
 ']) return 0 ;;
