@@ -8,12 +8,17 @@ int http_status(ErrorCode code)
 {
     switch (code) {
     case ErrorCode::invalid_argument: return 400;
+    case ErrorCode::unauthenticated: return 401;
+    case ErrorCode::forbidden: return 403;
     case ErrorCode::not_found: return 404;
     case ErrorCode::method_not_allowed: return 405;
     case ErrorCode::conflict: return 409;
     case ErrorCode::cancelled: return 409;
+    case ErrorCode::precondition: return 412;
     case ErrorCode::too_large: return 413;
     case ErrorCode::unsupported_media: return 415;
+    case ErrorCode::misdirected: return 421;
+    case ErrorCode::key_reused: return 422;
     case ErrorCode::internal: return 500;
     case ErrorCode::corrupt: return 500;
     case ErrorCode::interrupted: return 500;

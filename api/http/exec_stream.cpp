@@ -152,7 +152,7 @@ private:
     std::unique_ptr<Pools::Use> use_;
 };
 
-bool wants_document(const Request& request) { return request.accept == "application/json"; }
+bool wants_document(const Request& request) { return request.header("accept") == "application/json"; }
 
 Response streamed(std::function<void(const StreamWriter&)> stream)
 {

@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <cctype>
 #include <exception>
 #include <set>
 #include <utility>
@@ -54,13 +53,19 @@ std::string Request::checked_param(const std::string& name) const
         "names and ids are [a-z0-9][a-z0-9._-]{0,62}");
 }
 
+std::string Request::header(const std::string& name) const
+{
+    const auto found = headers.find(name);
+    return found == headers.end() ? std::string{} : found->second;
+}
+
 Json Request::json() const
 {
     if (body.empty()) return Json::object();
+    const std::string content_type = header("content-type");
     std::string media = content_type.substr(0, content_type.find(';'));
     std::erase(media, ' ');
-    for (char& c : media) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    if (media != "application/json") {
+    if (lower_case(media) != "application/json") {
         throw Error{ErrorCode::unsupported_media, "the body must be application/json"}.with_hint(
             "send the header Content-Type: application/json");
     }
@@ -86,10 +91,30 @@ Response Response::json(const Json& document, int status)
     return response;
 }
 
-void Router::add(const char* method, const std::string& pattern, Handler handler)
+void Router::add(const char* method, const std::string& pattern, Handler handler, RouteOptions options)
 {
-    routes_.push_back(
-        {.method = method, .pattern = pattern, .segments = split(pattern), .handler = std::move(handler)});
+    routes_.push_back({.method = method,
+                       .pattern = pattern,
+                       .segments = split(pattern),
+                       .handler = std::move(handler),
+                       .options = options});
+}
+
+Pace Router::pace(std::string_view method, std::string_view target) const
+{
+    const std::size_t question = std::min(target.find('?'), target.size());
+    // The query parameter `wait`, on whatever route, is what makes a request wait.
+    const std::string_view query = target.substr(question);
+    if (query.find("?wait=") != std::string_view::npos || query.find("&wait=") != std::string_view::npos) {
+        return Pace::lengthy;
+    }
+    if (!target.starts_with('/')) return Pace::brief;
+    const std::vector<std::string> path = split(target.substr(0, question));
+    std::map<std::string, std::string> ignored;
+    for (const Route& route : routes_) {
+        if (route.method == method && match(route.segments, path, ignored)) return route.options.pace;
+    }
+    return Pace::brief;
 }
 
 Response Router::handle(Request& request) const

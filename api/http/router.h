@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/http/peer.h"
 #include "daemon/base/json.h"
 
 namespace warmd::http {
@@ -16,12 +17,15 @@ struct Request {
     std::string method;
     std::string path;
     std::map<std::string, std::string> query;
-    std::map<std::string, std::string> params;  // the {names} of the route's pattern
-    std::string content_type;
-    std::string accept;
+    std::map<std::string, std::string> params;   // the {names} of the route's pattern
+    std::map<std::string, std::string> headers;  // by their names in lower case
     std::string body;
     std::string request_id;
-    std::stop_token stop;  // the server is stopping: streams end
+    Peer peer;
+    std::stop_token stop;  // the client is gone or the server stops
+
+    /// Of the header `name` (in lower case); empty when absent.
+    [[nodiscard]] std::string header(const std::string& name) const;
 
     /// The parameter `name` of the route, as an id of type `IdType`. Throws Error{not_found} for what cannot
     /// be an id.
@@ -57,14 +61,46 @@ struct Response {
     static Response json(const Json& document, int status = 200);
 };
 
+/// What a caller may do; each includes those before it.
+enum class Role {
+    none,   // nobody in particular: even without a token
+    read,   // look at everything
+    exec,   // lease instances and run commands in them
+    admin,  // warm, checkpoint, restore, delete
+};
+
+/// How long a request takes of a thread.
+enum class Pace {
+    brief,    // milliseconds: shares a few threads
+    lengthy,  // streams, or waits for something: has a thread of its own, of which there are only so many
+};
+
+struct RouteOptions {
+    Role role = Role::admin;
+    Pace pace = Pace::brief;
+};
+
 using Handler = std::function<Response(const Request&)>;
 
 /// Literal patterns with {parameters}, first match wins.
 class Router {
 public:
-    void get(const std::string& pattern, Handler handler) { add("GET", pattern, std::move(handler)); }
-    void post(const std::string& pattern, Handler handler) { add("POST", pattern, std::move(handler)); }
-    void del(const std::string& pattern, Handler handler) { add("DELETE", pattern, std::move(handler)); }
+    void get(const std::string& pattern, Handler handler, RouteOptions options = {.role = Role::read})
+    {
+        add("GET", pattern, std::move(handler), options);
+    }
+    void post(const std::string& pattern, Handler handler, RouteOptions options = {})
+    {
+        add("POST", pattern, std::move(handler), options);
+    }
+    void del(const std::string& pattern, Handler handler, RouteOptions options = {})
+    {
+        add("DELETE", pattern, std::move(handler), options);
+    }
+
+    /// Of a request that has not been read as a whole: `target` is the path with its query. Brief where no
+    /// route matches.
+    [[nodiscard]] Pace pace(std::string_view method, std::string_view target) const;
 
     /// Never throws: every Error, and every other exception, becomes a problem document.
     [[nodiscard]] Response dispatch(Request request) const;
@@ -78,9 +114,10 @@ private:
         std::string pattern;
         std::vector<std::string> segments;
         Handler handler;
+        RouteOptions options;
     };
 
-    void add(const char* method, const std::string& pattern, Handler handler);
+    void add(const char* method, const std::string& pattern, Handler handler, RouteOptions options);
     [[nodiscard]] Response handle(Request& request) const;
 
     std::vector<Route> routes_;

@@ -43,24 +43,30 @@ void add_instance_routes(Router& router, Service& service)
     router.post("/v1/instances/{id}/checkpoint", [&service](const Request& request) {
         return start(request, service, [&] { return service.checkpoint(request.id<InstanceId>("id")); });
     });
-    router.get("/v1/instances/{id}/logs", [&service](const Request& request) {
-        request.allow_query({"lines"});
-        Response response;
-        response.content_type = "text/plain";
-        response.body = service.logs(request.id<InstanceId>("id"), read_lines(request));
-        return response;
-    });
-    router.post("/v1/instances/{id}/exec", [&service](const Request& request) {
-        request.allow_query({});
-        const auto id = request.id<InstanceId>("id");
-        return respond_exec(service, id, request, nullptr);
-    });
-    router.post("/v1/instances/{id}/execs/{exec}/signal", [&service](const Request& request) {
-        request.allow_query({});
-        const int number = contract::decode_signal_request(request.json());
-        service.exec().signal(request.id<InstanceId>("id"), request.id<ExecId>("exec"), number);
-        return Response::json(Json{{"signal", number}});
-    });
+    router.get("/v1/instances/{id}/logs",
+               [&service](const Request& request) {
+                   request.allow_query({"lines"});
+                   Response response;
+                   response.content_type = "text/plain";
+                   response.body = service.logs(request.id<InstanceId>("id"), read_lines(request));
+                   return response;
+               },
+               {.role = Role::read, .pace = Pace::lengthy});
+    router.post("/v1/instances/{id}/exec",
+                [&service](const Request& request) {
+                    request.allow_query({});
+                    const auto id = request.id<InstanceId>("id");
+                    return respond_exec(service, id, request, nullptr);
+                },
+                {.role = Role::exec, .pace = Pace::lengthy});
+    router.post("/v1/instances/{id}/execs/{exec}/signal",
+                [&service](const Request& request) {
+                    request.allow_query({});
+                    const int number = contract::decode_signal_request(request.json());
+                    service.exec().signal(request.id<InstanceId>("id"), request.id<ExecId>("exec"), number);
+                    return Response::json(Json{{"signal", number}});
+                },
+                {.role = Role::exec});
 }
 
 }  // namespace warmd::http

@@ -16,15 +16,17 @@ void add_pool_routes(Router& router, Service& service)
         request.allow_query({});
         return Response::json(contract::encode(service.pools().status(request.id<TemplateName>("template"))));
     });
-    router.post("/v1/pools/{template}/leases", [&service](const Request& request) {
-        request.allow_query({});
-        const contract::LeaseRequest wanted = contract::decode_lease_request(request.json());
-        const Lease lease = service.pools().acquire(request.id<TemplateName>("template"), wanted.wait, wanted.ttl,
-                                                    wanted.cold, request.stop);
-        Response response = Response::json(contract::encode(lease), 201);
-        response.headers["Location"] = "/v1/leases/" + lease.id.value();
-        return response;
-    });
+    router.post("/v1/pools/{template}/leases",
+                [&service](const Request& request) {
+                    request.allow_query({});
+                    const contract::LeaseRequest wanted = contract::decode_lease_request(request.json());
+                    const Lease lease = service.pools().acquire(request.id<TemplateName>("template"), wanted.wait,
+                                                                wanted.ttl, wanted.cold, request.stop);
+                    Response response = Response::json(contract::encode(lease), 201);
+                    response.headers["Location"] = "/v1/leases/" + lease.id.value();
+                    return response;
+                },
+                {.role = Role::exec, .pace = Pace::lengthy});
     router.get("/v1/leases", [&service](const Request& request) {
         request.allow_query({"limit", "cursor", "all"});
         const Page page = read_page(request);
@@ -34,23 +36,29 @@ void add_pool_routes(Router& router, Service& service)
         request.allow_query({});
         return Response::json(contract::encode(service.pools().get(request.id<LeaseId>("id"))));
     });
-    router.del("/v1/leases/{id}", [&service](const Request& request) {
-        request.allow_query({});
-        request.expect_no_body();
-        return Response::json(contract::encode(service.pools().release(request.id<LeaseId>("id"))));
-    });
-    router.post("/v1/leases/{id}/heartbeat", [&service](const Request& request) {
-        request.allow_query({});
-        request.expect_no_body();
-        return Response::json(contract::encode(service.pools().heartbeat(request.id<LeaseId>("id"))));
-    });
-    router.post("/v1/leases/{id}/exec", [&service](const Request& request) {
-        request.allow_query({});
-        const auto id = request.id<LeaseId>("id");
-        // Shared, because the stream outlives this call.
-        const std::shared_ptr<Pools::Use> use = service.pools().use(id);
-        return respond_exec(service, service.pools().get(id).instance, request, use);
-    });
+    router.del("/v1/leases/{id}",
+               [&service](const Request& request) {
+                   request.allow_query({});
+                   request.expect_no_body();
+                   return Response::json(contract::encode(service.pools().release(request.id<LeaseId>("id"))));
+               },
+               {.role = Role::exec});
+    router.post("/v1/leases/{id}/heartbeat",
+                [&service](const Request& request) {
+                    request.allow_query({});
+                    request.expect_no_body();
+                    return Response::json(contract::encode(service.pools().heartbeat(request.id<LeaseId>("id"))));
+                },
+                {.role = Role::exec});
+    router.post("/v1/leases/{id}/exec",
+                [&service](const Request& request) {
+                    request.allow_query({});
+                    const auto id = request.id<LeaseId>("id");
+                    // Shared, because the stream outlives this call.
+                    const std::shared_ptr<Pools::Use> use = service.pools().use(id);
+                    return respond_exec(service, service.pools().get(id).instance, request, use);
+                },
+                {.role = Role::exec, .pace = Pace::lengthy});
 }
 
 }  // namespace warmd::http

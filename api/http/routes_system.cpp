@@ -7,16 +7,20 @@ namespace warmd::http {
 void add_system_routes(Router& router, Service& service)
 {
     // Alive: needs nothing that could fail.
-    router.get("/healthz", [](const Request& request) {
-        request.allow_query({});
-        return Response::json({{"status", "ok"}});
-    });
+    router.get("/healthz",
+               [](const Request& request) {
+                   request.allow_query({});
+                   return Response::json({{"status", "ok"}});
+               },
+               {.role = Role::none});
     // Able to do its work: Podman answers, its runtime has CRIU, the catalog can be read.
-    router.get("/readyz", [&service](const Request& request) {
-        request.allow_query({});
-        service.check_ready();
-        return Response::json({{"status", "ok"}});
-    });
+    router.get("/readyz",
+               [&service](const Request& request) {
+                   request.allow_query({});
+                   service.check_ready();
+                   return Response::json({{"status", "ok"}});
+               },
+               {.role = Role::read, .pace = Pace::lengthy});
     router.get("/v1/status", [&service](const Request& request) {
         request.allow_query({});
         const ServiceStatus status = service.status();

@@ -27,10 +27,12 @@ void add_template_routes(Router& router, Service& service)
                      [&] { return service.restore_newest(request.id<TemplateName>("template"), read_path(request)); },
                      {"path"});
     });
-    router.post("/v1/templates/{template}/run", [&service](const Request& request) {
-        request.allow_query({});
-        return respond_run(service, request.id<TemplateName>("template"), request);
-    });
+    router.post("/v1/templates/{template}/run",
+                [&service](const Request& request) {
+                    request.allow_query({});
+                    return respond_run(service, request.id<TemplateName>("template"), request);
+                },
+                {.role = Role::exec, .pace = Pace::lengthy});
 }
 
 }  // namespace warmd::http

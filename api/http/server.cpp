@@ -22,6 +22,7 @@
 #include "api/http/error_response.h"
 #include "daemon/base/error.h"
 #include "daemon/base/id.h"
+#include "daemon/base/text.h"
 
 namespace warmd::http {
 
@@ -130,8 +131,7 @@ struct Server::Impl {
         request.method = in.method;
         request.path = in.path;
         for (const auto& [name, value] : in.params) request.query.insert_or_assign(name, value);
-        request.content_type = in.get_header_value("Content-Type");
-        request.accept = in.get_header_value("Accept");
+        for (const auto& [name, value] : in.headers) request.headers.insert_or_assign(lower_case(name), value);
         request.request_id = new_id("req-");
         request.stop = stopping.get_token();
         return request;

@@ -11,11 +11,16 @@ namespace warmd {
 
 namespace {
 
-constexpr EnumNames<ErrorCode, 16> kNames{{{
+constexpr EnumNames<ErrorCode, 21> kNames{{{
     {ErrorCode::invalid_argument, "invalid_argument"},
     {ErrorCode::not_found, "not_found"},
     {ErrorCode::method_not_allowed, "method_not_allowed"},
     {ErrorCode::conflict, "conflict"},
+    {ErrorCode::unauthenticated, "unauthenticated"},
+    {ErrorCode::forbidden, "forbidden"},
+    {ErrorCode::misdirected, "misdirected"},
+    {ErrorCode::precondition, "precondition"},
+    {ErrorCode::key_reused, "key_reused"},
     {ErrorCode::too_large, "too_large"},
     {ErrorCode::unsupported_media, "unsupported_media"},
     {ErrorCode::no_space, "no_space"},

@@ -14,6 +14,11 @@ enum class ErrorCode {
     not_found,           // no such template, checkpoint, instance, operation or route
     method_not_allowed,  // the resource exists and does not do this
     conflict,            // the resource is in a state that does not allow this
+    unauthenticated,     // no token, or not one that is known
+    forbidden,           // known, and not allowed to do this
+    misdirected,         // a Host that this server does not answer for
+    precondition,        // the resource is no longer as If-Match says
+    key_reused,          // an Idempotency-Key that came with another request before
     too_large,           // the request is larger than a documented limit
     unsupported_media,   // a body that is not application/json
     no_space,            // the store's file system is full

@@ -86,6 +86,15 @@ std::string base64_decode(std::string_view text)
     return bytes;
 }
 
+std::string lower_case(std::string_view text)
+{
+    std::string lower{text};
+    for (char& c : lower) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    return lower;
+}
+
 std::string printable(std::string_view text, std::size_t limit)
 {
     std::string result;

@@ -12,6 +12,9 @@ std::string base64_encode(std::string_view bytes);
 /// Throws Error{invalid_argument} for anything but padded standard base 64.
 std::string base64_decode(std::string_view text);
 
+/// ASCII letters in lower case; everything else as it is, whatever the locale.
+std::string lower_case(std::string_view text);
+
 /// `text` with control characters as \xNN, so that a container's words cannot forge log lines or move a
 /// terminal's cursor. Cut after `limit` bytes.
 inline constexpr std::size_t kLongestWords = 2000;  // bytes of a program's output in an error

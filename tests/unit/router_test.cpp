@@ -193,7 +193,7 @@ Request request_with(const std::string& body, const std::string& content_type = 
 {
     Request request;
     request.body = body;
-    request.content_type = content_type;
+    request.headers["content-type"] = content_type;
     return request;
 }
 
