@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "api/http/listeners.h"
 #include "api/http/routes.h"
 #include "api/http/server.h"
 #include "daemon/agent/agent_client.h"
@@ -86,10 +87,11 @@ void serve(const Config& config, const sigset_t& signals)
                      .operation_queue = config.operation_queue,
                      .history = config.history,
                      .pools = {.parallel_fills = config.pool_fills,
-                               .max_waiting = config.http_threads / 2,
+                               .max_waiting = config.http_streams / 2,
                                .available_memory = available_memory}}};
     http::Server server{
-        {.socket_path = config.socket.string(), .socket_group = config.socket_group, .threads = config.http_threads},
+        http::open_listeners({.socket_path = config.socket.string(), .socket_group = config.socket_group}),
+        {.workers = config.http_threads, .streams = config.http_streams, .connections = config.http_connections},
         http::make_router(service)};
 
     service.reconcile();

@@ -34,7 +34,11 @@ int http_status(ErrorCode code)
 
 Response error_response(const Error& error, const std::string& request_id)
 {
-    const int status = http_status(error.code());
+    return error_response(error, request_id, http_status(error.code()));
+}
+
+Response error_response(const Error& error, const std::string& request_id, int status)
+{
     Response response = Response::json(contract::encode_problem(error, status, request_id), status);
     response.content_type = "application/problem+json";
     response.headers["X-Request-Id"] = request_id;

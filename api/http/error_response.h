@@ -12,5 +12,7 @@ int http_status(ErrorCode code);
 
 /// A problem document (RFC 9457), with Retry-After where trying again may help.
 Response error_response(const Error& error, const std::string& request_id);
+/// With another status than the error's own.
+Response error_response(const Error& error, const std::string& request_id, int status);
 
 }  // namespace warmd::http

@@ -102,6 +102,9 @@ void Router::add(const char* method, const std::string& pattern, Handler handler
 
 Pace Router::pace(std::string_view method, std::string_view target) const
 {
+    std::string decoded;  // as the dispatched path will be
+    if (!percent_decode(target, decoded)) return Pace::brief;
+    target = decoded;
     const std::size_t question = std::min(target.find('?'), target.size());
     // The query parameter `wait`, on whatever route, is what makes a request wait.
     const std::string_view query = target.substr(question);

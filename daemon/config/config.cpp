@@ -37,7 +37,9 @@ void read_daemon(const toml::table& root, const std::string& file, std::vector<C
     if (auto api = table.table("api")) {
         api->read("socket", config.socket);
         api->read("group", config.socket_group);
-        api->read("threads", config.http_threads, 4, 1024);
+        api->read("threads", config.http_threads, 1, 256);
+        api->read("streams", config.http_streams, 4, 4096);
+        api->read("connections", config.http_connections, 16, 100'000);
         api->finish();
     }
     if (auto store = table.table("store")) {

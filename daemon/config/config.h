@@ -15,7 +15,9 @@ struct Config {
     std::string log_level = "info";
     std::filesystem::path socket = "/run/warmd/warmd.sock";
     std::string socket_group = "warmd";  // owns the socket, mode 0660; nobody but root when it does not exist
-    int http_threads = 64;
+    int http_threads = 8;                // for requests that take milliseconds
+    int http_streams = 256;              // requests that stream or wait, at once
+    int http_connections = 4096;         // at once
     std::filesystem::path state_directory = "/var/lib/warmd";
     std::filesystem::path podman_socket = "/run/podman/podman.sock";
     Duration podman_timeout = std::chrono::seconds{30};

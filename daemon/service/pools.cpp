@@ -368,7 +368,7 @@ Lease Pools::acquire(const TemplateName& name, Duration wait, Duration ttl, bool
         Pool& pool = pools_[name];
         if (!again && waiting_ >= options_.max_waiting) {
             throw Error{ErrorCode::busy, "too many requests wait for an instance"}.with_hint(
-                "try again later; api.threads in warmd.toml bounds how many may wait");
+                "try again later; api.streams in warmd.toml bounds how many may wait");
         }
         ++waiting_;
         // Who was given one that turned out to be gone was the first.

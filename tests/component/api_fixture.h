@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 
+#include "api/http/listeners.h"
 #include "api/http/routes.h"
 #include "api/http/server.h"
 #include "daemon/base/json.h"
@@ -35,9 +36,8 @@ protected:
 
     void start_server()
     {
-        server_ = std::make_unique<http::Server>(
-            http::ServerOptions{.socket_path = socket_path(), .socket_group = {}, .threads = 8},
-            http::make_router(service()));
+        server_ = std::make_unique<http::Server>(http::open_listeners({.socket_path = socket_path()}), front_door,
+                                                 http::make_router(service()));
         thread_ = std::jthread{[this] { server_->run(); }};
     }
 
@@ -93,6 +93,8 @@ protected:
         EXPECT_EQ(reply.json().at("status"), status);
         EXPECT_EQ(reply.json().at("request_id"), reply.header("X-Request-Id"));
     }
+
+    http::FrontDoorOptions front_door;  // what the server is started with
 
 private:
     OpenApi api_;

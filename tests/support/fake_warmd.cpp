@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "api/http/listeners.h"
 #include "api/http/routes.h"
 #include "api/http/server.h"
 #include "daemon/catalog/catalog.h"
@@ -36,8 +37,10 @@ void serve(const Config& config, const sigset_t& signals)
     for (const auto& [name, entry] : config.templates) engine.add_image(entry.image, std::string(64, 'a'));
     test::FakeAgent agent;
     Service service{catalog, store, engine, agent, clock, Templates{config.templates}};
-    http::Server server{{.socket_path = config.socket.string(), .socket_group = {}, .threads = config.http_threads},
-                        http::make_router(service)};
+    http::Server server{
+        http::open_listeners({.socket_path = config.socket.string()}),
+        {.workers = config.http_threads, .streams = config.http_streams, .connections = config.http_connections},
+        http::make_router(service)};
     service.reconcile();
     const std::jthread maintenance{[&service](const std::stop_token& stop) { service.maintain(stop); }};
     const std::jthread http{[&server] { server.run(); }};

@@ -77,7 +77,9 @@ level = "debug"
 [api]
 socket = "/tmp/w.sock"
 group = "admins"
-threads = 8
+threads = 12
+streams = 40
+connections = 100
 [store]
 directory = "/srv/warmd"
 history = 20
@@ -95,7 +97,9 @@ fills = 5
     EXPECT_EQ(config.log_level, "debug");
     EXPECT_EQ(config.socket, "/tmp/w.sock");
     EXPECT_EQ(config.socket_group, "admins");
-    EXPECT_EQ(config.http_threads, 8);
+    EXPECT_EQ(config.http_threads, 12);
+    EXPECT_EQ(config.http_streams, 40);
+    EXPECT_EQ(config.http_connections, 100);
     EXPECT_EQ(config.state_directory, "/srv/warmd");
     EXPECT_EQ(config.history, 20);
     EXPECT_EQ(config.podman_socket, "/tmp/p.sock");
@@ -181,7 +185,7 @@ timeout = "2h"
 TEST_F(ConfigTest, ReportsEveryProblemAtOnceWithItsFileAndLine)
 {
     daemon(R"([api]
-threads = 2
+threads = 0
 sokcet = "/tmp/x"
 [podman]
 timeout = 30
@@ -200,7 +204,7 @@ timeout = "soon"
 )");
     load();
     EXPECT_EQ(problems.size(), 10U) << all_problems();
-    EXPECT_TRUE(reported("warmd.toml", 2, "api.threads must be between 4 and 1024")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 2, "api.threads must be between 1 and 256")) << all_problems();
     EXPECT_TRUE(reported("warmd.toml", 3, "api.sokcet is not a known key")) << all_problems();
     EXPECT_TRUE(reported("warmd.toml", 5, "podman.timeout must be a duration")) << all_problems();
     EXPECT_TRUE(reported("warmd.toml", 6, "podman.socket must be an absolute path")) << all_problems();
