@@ -7,7 +7,9 @@
 #include <set>
 #include <utility>
 
+#include "api/http/conditional.h"
 #include "api/http/error_response.h"
+#include "api/http/request_key.h"
 #include "daemon/base/error.h"
 #include "daemon/base/id.h"
 #include "daemon/base/text.h"
@@ -112,12 +114,45 @@ Pace Router::pace(std::string_view method, std::string_view target) const
         return Pace::lengthy;
     }
     if (!target.starts_with('/')) return Pace::brief;
-    const std::vector<std::string> path = split(target.substr(0, question));
+    const Route* const route = find(method, std::string{target.substr(0, question)});
+    return route == nullptr ? Pace::brief : route->options.pace;
+}
+
+const Router::Route* Router::find(std::string_view method, const std::string& path) const
+{
+    const std::vector<std::string> segments = split(path);
     std::map<std::string, std::string> ignored;
-    for (const Route& route : routes_) {
-        if (route.method == method && match(route.segments, path, ignored)) return route.options.pace;
-    }
-    return Pace::brief;
+    const auto found = std::find_if(routes_.begin(), routes_.end(), [&](const Route& route) {
+        return route.method == method && match(route.segments, segments, ignored);
+    });
+    return found == routes_.end() ? nullptr : &*found;
+}
+
+/// What keeps a conditional change from being made. It is compared with the resource that it is made to: the request's
+/// own path or, where that cannot be read, the nearest above it.
+std::optional<Response> Router::refuse_change(const Request& request) const
+{
+    if (!is_conditional_change(request)) return std::nullopt;
+    std::string path = request.path;
+    while (!path.empty() && find("GET", path) == nullptr) path.resize(path.rfind('/'));
+    if (path.empty()) return std::nullopt;
+    Request look = request;
+    look.method = "GET";
+    look.path = path;
+    look.query.clear();
+    look.body.clear();
+    for (const char* const header : {"if-match", "if-none-match", "idempotency-key"}) look.headers.erase(header);
+    Response representation = handle(look);
+    if (representation.status != 200) return representation;
+    check_preconditions(request, representation, path);
+    return std::nullopt;
+}
+
+Response Router::answer(const Route& route, Request& request) const
+{
+    request.key = read_key(request, route.options.keyed);
+    if (auto refused = refuse_change(request)) return *std::move(refused);
+    return with_etag(request, route.handler(request));
 }
 
 Response Router::handle(Request& request) const
@@ -128,7 +163,7 @@ Response Router::handle(Request& request) const
     for (const Route& route : routes_) {
         if (!absolute || !match(route.segments, path, request.params)) continue;
         if (route.method == request.method || (route.method == "GET" && request.method == "HEAD")) {
-            return route.handler(request);
+            return answer(route, request);
         }
         allowed.insert(route.method);
     }

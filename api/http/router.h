@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 
 #include "api/http/peer.h"
 #include "daemon/base/json.h"
+#include "daemon/model/request_key.h"
 
 namespace warmd::http {
 
@@ -22,7 +24,8 @@ struct Request {
     std::string body;
     std::string request_id;
     Peer peer;
-    std::stop_token stop;  // the client is gone or the server stops
+    std::stop_token stop;             // the client is gone or the server stops
+    std::optional<RequestKey> key{};  // only on routes that are keyed
 
     /// Of the header `name` (in lower case); empty when absent.
     [[nodiscard]] std::string header(const std::string& name) const;
@@ -78,6 +81,7 @@ enum class Pace {
 struct RouteOptions {
     Role role = Role::admin;
     Pace pace = Pace::brief;
+    bool keyed = false;  // takes an Idempotency-Key: its handler honours `key`
 };
 
 using Handler = std::function<Response(const Request&)>;
@@ -119,6 +123,9 @@ private:
 
     void add(const char* method, const std::string& pattern, Handler handler, RouteOptions options);
     [[nodiscard]] Response handle(Request& request) const;
+    [[nodiscard]] Response answer(const Route& route, Request& request) const;
+    [[nodiscard]] std::optional<Response> refuse_change(const Request& request) const;
+    [[nodiscard]] const Route* find(std::string_view method, const std::string& path) const;
 
     std::vector<Route> routes_;
 };

@@ -51,7 +51,16 @@ Response start(const Request& request, Service& service, const std::function<Ope
     request.allow_query(also);
     request.expect_no_body();
     const Duration patience = read_wait(request);
-    return answer_operation(service, submit().id, patience);
+    if (!request.key) return answer_operation(service, submit().id, patience);
+    RequestKeys::Turn turn = service.keys().take(*request.key);
+    if (turn.claim) {
+        const OperationId id = submit().id;
+        turn.claim.reset();  // it is recorded: a repeat need not wait for its end
+        return answer_operation(service, id, patience);
+    }
+    Response response = answer_operation(service, OperationId{turn.subject}, patience);
+    response.headers[kReplayed] = "true";
+    return response;
 }
 
 std::optional<InstancePath> read_path(const Request& request)

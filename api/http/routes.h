@@ -24,9 +24,12 @@ Router make_router(Service& service);
 
 /// Handles a request that starts an operation and has no body: checks it, calls `submit`, and answers 202
 /// with Location, or 200 if the operation ends within the time that the query parameter `wait` allows. `submit` may
-/// read the query parameters in `also`.
+/// read the query parameters in `also`. A request whose key has begun an operation before is answered with that one.
 Response start(const Request& request, Service& service, const std::function<Operation()>& submit,
                std::vector<std::string_view> also = {});
+
+/// The answer to a request whose key has come before is marked as such.
+inline constexpr const char* kReplayed = "Idempotent-Replayed";
 
 /// The operation as it is, after waiting for its end for `patience` at most.
 Response answer_operation(Service& service, const OperationId& id, Duration patience);

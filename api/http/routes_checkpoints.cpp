@@ -19,10 +19,15 @@ void add_checkpoint_routes(Router& router, Service& service)
     router.del("/v1/checkpoints/{id}", [&service](const Request& request) {
         return start(request, service, [&] { return service.delete_checkpoint(request.id<CheckpointId>("id")); });
     });
-    router.post("/v1/checkpoints/{id}/restore", [&service](const Request& request) {
-        return start(request, service,
-                     [&] { return service.restore(request.id<CheckpointId>("id"), read_path(request)); }, {"path"});
-    });
+    router.post(
+        "/v1/checkpoints/{id}/restore",
+        [&service](const Request& request) {
+            return start(
+                request, service,
+                [&] { return service.restore(request.id<CheckpointId>("id"), read_path(request), request.key); },
+                {"path"});
+        },
+        {.keyed = true});
 }
 
 }  // namespace warmd::http

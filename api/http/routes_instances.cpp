@@ -40,9 +40,12 @@ void add_instance_routes(Router& router, Service& service)
     router.del("/v1/instances/{id}", [&service](const Request& request) {
         return start(request, service, [&] { return service.terminate(request.id<InstanceId>("id")); });
     });
-    router.post("/v1/instances/{id}/checkpoint", [&service](const Request& request) {
-        return start(request, service, [&] { return service.checkpoint(request.id<InstanceId>("id")); });
-    });
+    router.post("/v1/instances/{id}/checkpoint",
+                [&service](const Request& request) {
+                    return start(request, service,
+                                 [&] { return service.checkpoint(request.id<InstanceId>("id"), request.key); });
+                },
+                {.keyed = true});
     router.get("/v1/instances/{id}/logs",
                [&service](const Request& request) {
                    request.allow_query({"lines"});

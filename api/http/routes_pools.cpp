@@ -20,13 +20,18 @@ void add_pool_routes(Router& router, Service& service)
                 [&service](const Request& request) {
                     request.allow_query({});
                     const contract::LeaseRequest wanted = contract::decode_lease_request(request.json());
-                    const Lease lease = service.pools().acquire(request.id<TemplateName>("template"), wanted.wait,
-                                                                wanted.ttl, wanted.cold, request.stop);
+                    const auto turn = request.key ? service.keys().take(*request.key) : RequestKeys::Turn{};
+                    const Lease lease = turn.subject.empty()
+                                            ? service.pools().acquire(request.id<TemplateName>("template"), wanted.wait,
+                                                                      wanted.ttl, wanted.cold, request.stop, {},
+                                                                      request.key)
+                                            : service.pools().get(LeaseId{turn.subject});
                     Response response = Response::json(contract::encode(lease), 201);
                     response.headers["Location"] = "/v1/leases/" + lease.id.value();
+                    if (!turn.subject.empty()) response.headers[kReplayed] = "true";
                     return response;
                 },
-                {.role = Role::exec, .pace = Pace::lengthy});
+                {.role = Role::exec, .pace = Pace::lengthy, .keyed = true});
     router.get("/v1/leases", [&service](const Request& request) {
         request.allow_query({"limit", "cursor", "all"});
         const Page page = read_page(request);

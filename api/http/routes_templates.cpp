@@ -16,17 +16,28 @@ void add_template_routes(Router& router, Service& service)
         request.allow_query({});
         return Response::json(contract::encode(service.templates().get(request.id<TemplateName>("template"))));
     });
-    router.post("/v1/templates/{template}/warm", [&service](const Request& request) {
-        return start(request, service, [&] { return service.warm(request.id<TemplateName>("template")); });
-    });
-    router.post("/v1/templates/{template}/checkpoints", [&service](const Request& request) {
-        return start(request, service, [&] { return service.checkpoint(request.id<TemplateName>("template")); });
-    });
-    router.post("/v1/templates/{template}/restore", [&service](const Request& request) {
-        return start(request, service,
-                     [&] { return service.restore_newest(request.id<TemplateName>("template"), read_path(request)); },
-                     {"path"});
-    });
+    router.post("/v1/templates/{template}/warm",
+                [&service](const Request& request) {
+                    return start(request, service,
+                                 [&] { return service.warm(request.id<TemplateName>("template"), request.key); });
+                },
+                {.keyed = true});
+    router.post("/v1/templates/{template}/checkpoints",
+                [&service](const Request& request) {
+                    return start(request, service,
+                                 [&] { return service.checkpoint(request.id<TemplateName>("template"), request.key); });
+                },
+                {.keyed = true});
+    router.post("/v1/templates/{template}/restore",
+                [&service](const Request& request) {
+                    return start(request, service,
+                                 [&] {
+                                     return service.restore_newest(request.id<TemplateName>("template"),
+                                                                   read_path(request), request.key);
+                                 },
+                                 {"path"});
+                },
+                {.keyed = true});
     router.post("/v1/templates/{template}/run",
                 [&service](const Request& request) {
                     request.allow_query({});

@@ -51,6 +51,7 @@ void answer(Response response, const httplib::Request& in, httplib::Response& ou
     for (const auto& [name, value] : response.headers) out.set_header(name, value);
     if (!response.headers.contains("Cache-Control")) out.set_header("Cache-Control", "no-store");
     out.set_header("X-Content-Type-Options", "nosniff");
+    if (response.status == 304) return;  // has no content
     if (!response.stream) {
         // An answer without content has no type.
         if (response.status != 204 && response.status != 304) {

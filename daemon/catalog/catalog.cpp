@@ -234,6 +234,14 @@ Operation read_operation(Database& database, Statement& row)
     return operation;
 }
 
+void write_key(Database& database, const RequestKey& key, const std::string& subject, Time created_at)
+{
+    Statement insert{database,
+                     "INSERT INTO idempotency (caller, key, fingerprint, subject, created_at) VALUES (?, ?, ?, ?, ?)"};
+    Binder{insert} << key.caller << key.key << key.fingerprint << subject << created_at;
+    insert.exec();
+}
+
 /// The rows of `table` that fulfil `condition`, newest first. `condition` takes `parameters`, then the page.
 template <typename Read>
 auto read_page(Database& database, Read&& read, const std::string& table, const char* columns,
@@ -350,9 +358,9 @@ void Catalog::save(const Instance& instance)
     });
 }
 
-void Catalog::save(const Operation& operation)
+void Catalog::save(const Operation& operation, const std::optional<RequestKey>& key)
 {
-    guarded(*database_, [&operation](Database& database) {
+    guarded(*database_, [&operation, &key](Database& database) {
         SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
         Statement insert{database, std::string{"INSERT OR REPLACE INTO operation ("} + kOperationColumns +
                                        ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
@@ -367,6 +375,7 @@ void Catalog::save(const Operation& operation)
                        << error(&Error::field) << error(&Error::cause);
         insert.exec();
         write_phases(database, operation.id.value(), operation.phases);
+        if (key) write_key(database, *key, operation.id.value(), operation.created_at);
         transaction.commit();
     });
 }
@@ -424,12 +433,13 @@ Instance Catalog::transition(const InstanceId& id, const std::vector<InstanceSta
     });
 }
 
-Instance Catalog::begin(const Lease& lease)
+Instance Catalog::begin(const Lease& lease, const std::optional<RequestKey>& key)
 {
     return guarded(*database_, [&](Database& database) {
         SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
         Instance instance = move_instance(database, lease.instance, {InstanceState::idle}, InstanceState::leased, {});
         write_lease(database, lease);
+        if (key) write_key(database, *key, lease.id.value(), lease.created_at);
         transaction.commit();
         return instance;
     });
@@ -513,6 +523,27 @@ void Catalog::erase(const CheckpointId& id)
     });
 }
 
+std::optional<Catalog::Begun> Catalog::find(const RequestKey& key) const
+{
+    return guarded(*database_, [&key](Database& database) -> std::optional<Begun> {
+        Statement query{database, "SELECT fingerprint, subject FROM idempotency WHERE caller = ? AND key = ?"};
+        Binder{query} << key.caller << key.key;
+        if (!query.executeStep()) return std::nullopt;
+        return Begun{.fingerprint = query.getColumn(0).getString(), .subject = query.getColumn(1).getString()};
+    });
+}
+
+void Catalog::prune_keys(Time oldest, int keep)
+{
+    guarded(*database_, [oldest, keep](Database& database) {
+        Statement remove{database,
+                         "DELETE FROM idempotency WHERE created_at < ? OR rowid IN "
+                         "(SELECT rowid FROM idempotency ORDER BY created_at DESC, rowid DESC LIMIT -1 OFFSET ?)"};
+        Binder{remove} << oldest << std::int64_t{keep};
+        remove.exec();
+    });
+}
+
 void Catalog::prune_history(int keep)
 {
     guarded(*database_, [keep](Database& database) {
@@ -520,7 +551,9 @@ void Catalog::prune_history(int keep)
         for (const char* const selection :
              {"FROM operation WHERE state NOT IN ('queued', 'running')", "FROM instance WHERE state = 'terminated'",
               "FROM checkpoint WHERE state = 'failed'", "FROM lease WHERE state <> 'active'"}) {
-            const std::string old = std::string{"SELECT id "} + selection + " ORDER BY id DESC LIMIT -1 OFFSET ?";
+            const std::string old = std::string{"SELECT id FROM (SELECT id "} + selection +
+                                    " ORDER BY id DESC LIMIT -1 OFFSET ?)"
+                                    " WHERE id NOT IN (SELECT subject FROM idempotency)";
             const std::string table{
                 std::string_view{selection}.substr(5, std::string_view{selection}.find(" WHERE") - 5)};
             for (const std::string& statement : {"DELETE FROM phase WHERE owner IN (" + old + ")",

@@ -10,6 +10,7 @@
 #include "daemon/model/instance.h"
 #include "daemon/model/lease.h"
 #include "daemon/model/operation.h"
+#include "daemon/model/request_key.h"
 
 namespace SQLite {
 class Database;
@@ -41,7 +42,8 @@ public:
     /// Inserts the row or replaces it whole, with its phases.
     void save(const Checkpoint& checkpoint);
     void save(const Instance& instance);
-    void save(const Operation& operation);
+    /// With `key`: also that a request with it began this operation, both or neither.
+    void save(const Operation& operation, const std::optional<RequestKey>& key = std::nullopt);
 
     [[nodiscard]] std::optional<Checkpoint> find(const CheckpointId& id) const;
     [[nodiscard]] std::optional<Instance> find(const InstanceId& id) const;
@@ -59,8 +61,8 @@ public:
                         const std::string& reason = {});
 
     /// Records an active lease and moves its instance from idle to leased, both or neither, and returns the instance.
-    /// Throws Error{conflict} if it is not idle, Error{not_found} if there is none.
-    Instance begin(const Lease& lease);
+    /// Throws Error{conflict} if it is not idle, Error{not_found} if there is none. `key`: as for an operation.
+    Instance begin(const Lease& lease, const std::optional<RequestKey>& key = std::nullopt);
     /// Records the end of a lease and moves its instance, if that is leased, to draining, both or neither. Returns the
     /// instance if it was moved.
     std::optional<Instance> end(const Lease& lease, const std::string& reason);
@@ -80,8 +82,17 @@ public:
 
     void erase(const CheckpointId& id);
 
+    /// What a request with this key, of this caller, has begun.
+    struct Begun {
+        std::string fingerprint;  // of that request
+        std::string subject;      // the id of an operation or a lease
+    };
+    [[nodiscard]] std::optional<Begun> find(const RequestKey& key) const;
+    /// Forgets keys from before `oldest`, and all but the newest `keep`.
+    void prune_keys(Time oldest, int keep);
+
     /// Forgets finished operations, terminated instances, failed checkpoints and ended leases but the newest `keep` of
-    /// each.
+    /// each, and those that a request with a key began, for as long as that is known.
     void prune_history(int keep);
 
     /// Throws if the database cannot be read: for health checks.

@@ -35,6 +35,17 @@ constexpr std::array kSteps{
     "    elapsed    INTEGER NOT NULL"
     ") STRICT;"
     "CREATE INDEX lease_by_state ON lease (state, id);",
+    // Which operation or lease a request with a key has begun. A row is written with that of its subject.
+    "CREATE TABLE idempotency ("
+    "    caller      TEXT NOT NULL,"
+    "    key         TEXT NOT NULL,"
+    "    fingerprint TEXT NOT NULL,"
+    "    subject     TEXT NOT NULL,"
+    "    created_at  INTEGER NOT NULL,"
+    "    PRIMARY KEY (caller, key)"
+    ") STRICT;"
+    "CREATE INDEX idempotency_by_age ON idempotency (created_at);"
+    "CREATE INDEX idempotency_by_subject ON idempotency (subject);",
 };
 
 }  // namespace

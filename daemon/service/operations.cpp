@@ -67,7 +67,7 @@ Operations::Operations(Catalog& catalog, Clock& clock, int workers, int queue_li
 
 Operations::~Operations() { shut_down(); }
 
-Operation Operations::submit(Operation draft, Work work)
+Operation Operations::submit(Operation draft, Work work, const std::optional<RequestKey>& key)
 {
     draft.id = OperationId{new_id(kOperationPrefix)};
     draft.state = OperationState::queued;
@@ -83,7 +83,7 @@ Operation Operations::submit(Operation draft, Work work)
         const std::scoped_lock lock{mutex_};
         refuse_if_full();
     }
-    catalog_.save(draft);
+    catalog_.save(draft, key);
     auto shared = std::make_shared<Shared>(Shared{.mutex = mutex_,
                                                   .changed = changed_,
                                                   .clock = clock_,

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -15,6 +16,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/catalog/catalog.h"
 #include "daemon/model/operation.h"
+#include "daemon/model/request_key.h"
 
 namespace warmd {
 
@@ -85,7 +87,8 @@ public:
     /// Queues `work`. `draft` holds the kind and the ids that are known; the rest is filled in. Errors that
     /// the work throws become the operation's. Throws Error{busy} when the queue is full and
     /// Error{unavailable} after `shut_down`.
-    Operation submit(Operation draft, Work work);
+    /// `key`: of the request that asks for it; recorded with the operation.
+    Operation submit(Operation draft, Work work, const std::optional<RequestKey>& key = std::nullopt);
 
     /// As it is now. Throws Error{not_found}.
     [[nodiscard]] Operation get(const OperationId& id) const;

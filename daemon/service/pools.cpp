@@ -357,7 +357,7 @@ void Pools::hand_out(Pool& pool)
 }
 
 Lease Pools::acquire(const TemplateName& name, Duration wait, Duration ttl, bool cold, std::stop_token stop,
-                     const Announce& announce)
+                     const Announce& announce, const std::optional<RequestKey>& key)
 {
     const Template& from = templates_.get(name);
     const SteadyTime began = std::chrono::steady_clock::now();
@@ -391,7 +391,7 @@ Lease Pools::acquire(const TemplateName& name, Duration wait, Duration ttl, bool
         if (!self.given) refuse(self, pool, name, stop);
         const IdleInstance given = *std::exchange(self.given, std::nullopt);
         lock.unlock();
-        auto lease = begin(from, given, ttl, at_once, began);
+        auto lease = begin(from, given, ttl, at_once, began, key);
         lock.lock();
         if (lease) return *lease;
     }
@@ -422,7 +422,7 @@ void Pools::refuse(const Waiter& waiter, const Pool& pool, const TemplateName& n
 }
 
 std::optional<Lease> Pools::begin(const Template& from, const IdleInstance& given, Duration ttl, bool at_once,
-                                  SteadyTime began)
+                                  SteadyTime began, const std::optional<RequestKey>& key)
 {
     try {
         const Instance instance = catalog_.get(given.id);
@@ -436,7 +436,7 @@ std::optional<Lease> Pools::begin(const Template& from, const IdleInstance& give
                     .created_at = clock_.now()};
         lease.expires_at = lease.created_at + ttl;
         lease.elapsed = std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - began);
-        catalog_.begin(lease);
+        catalog_.begin(lease, key);
         const std::scoped_lock lock{mutex_};
         leases_.emplace(lease.id, Active{.lease = lease, .expires = clock_.steady_now() + ttl});
         return lease;

@@ -59,8 +59,9 @@ public:
     /// Waits, in turn, until an instance stands ready. Throws Error{not_found} for the template, Error{busy} with what
     /// keeps the pool from growing when none does in `wait`, Error{cancelled} when `stop` is requested. `cold`: where
     /// nothing can be restored, the application is started for this request.
+    /// `key`: of the request that asks for it; recorded with the lease.
     Lease acquire(const TemplateName& name, Duration wait, Duration ttl, bool cold, std::stop_token stop,
-                  const Announce& announce = {});
+                  const Announce& announce = {}, const std::optional<RequestKey>& key = std::nullopt);
 
     /// Keeps a lease from expiring while it lives, and counts as a heartbeat at its end.
     class Use {
@@ -143,7 +144,7 @@ private:
     [[nodiscard]] std::optional<Checkpoint> newest_for(const TemplateName& name) const;
     /// Nothing when the instance turns out to be gone.
     std::optional<Lease> begin(const Template& from, const IdleInstance& given, Duration ttl, bool at_once,
-                               SteadyTime began);
+                               SteadyTime began, const std::optional<RequestKey>& key);
 
     // With the mutex held:
     void adopt();

@@ -12,6 +12,13 @@
 
 namespace warmd {
 
+namespace {
+
+constexpr Duration kKeyLife = std::chrono::hours{24};
+constexpr int kMostKeys = 10'000;
+
+}  // namespace
+
 Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine, AgentChannel& agent, Clock& clock,
                  Templates templates, ServiceOptions options)
     : catalog_{catalog},
@@ -21,6 +28,7 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
       templates_{std::move(templates)},
       options_{options},
       started_at_{clock.now()},
+      keys_{catalog},
       exec_{catalog, engine, agent, clock, templates_},
       warm_{catalog, engine, agent, clock, exec_},
       checkpoints_{catalog, store, engine, agent, clock, warm_, exec_, templates_},
@@ -43,6 +51,7 @@ void Service::reconcile() noexcept
     try {
         reconcile_instances(catalog_, engine_, clock_,
                             [this](const InstanceId& id) { return operations_.works_on(id) || pools_.works_on(id); });
+        catalog_.prune_keys(clock_.now() - kKeyLife, kMostKeys);
         catalog_.prune_history(options_.history);
         recovered_ = true;
         pools_.start();
@@ -66,32 +75,36 @@ void Service::shut_down()
     operations_.shut_down();
 }
 
-Operation Service::submit(Operation draft, Operations::Work work)
+Operation Service::submit(Operation draft, Operations::Work work, const std::optional<RequestKey>& key)
 {
     if (!recovered_) {
         throw Error{ErrorCode::unavailable, "warmd has just started and cannot reach Podman yet"}.with_hint(
             "systemctl start podman.socket; GET /readyz tells when it is ready");
     }
-    return operations_.submit(std::move(draft), std::move(work));
+    return operations_.submit(std::move(draft), std::move(work), key);
 }
 
-Operation Service::warm(const TemplateName& name)
+Operation Service::warm(const TemplateName& name, const std::optional<RequestKey>& key)
 {
     const Template& from = templates_.get(name);
-    return submit({.kind = OperationKind::warm, .template_name = name},
-                  [this, &from](OperationRun& run) { warm_.run(from, run); });
+    return submit(
+        {.kind = OperationKind::warm, .template_name = name},
+        [this, &from](OperationRun& run) { warm_.run(from, run); }, key);
 }
 
-Operation Service::checkpoint(const TemplateName& name)
+Operation Service::checkpoint(const TemplateName& name, const std::optional<RequestKey>& key)
 {
     const Template& from = templates_.get(name);
-    return submit({.kind = OperationKind::checkpoint, .template_name = name}, [this, &from](OperationRun& run) {
-        checkpoints_.of_template(from, run);
-        pools_.wake();
-    });
+    return submit(
+        {.kind = OperationKind::checkpoint, .template_name = name},
+        [this, &from](OperationRun& run) {
+            checkpoints_.of_template(from, run);
+            pools_.wake();
+        },
+        key);
 }
 
-Operation Service::checkpoint(const InstanceId& id)
+Operation Service::checkpoint(const InstanceId& id, const std::optional<RequestKey>& key)
 {
     const Instance instance = catalog_.get(id);
     static_cast<void>(templates_.get(instance.template_name));
@@ -103,22 +116,27 @@ Operation Service::checkpoint(const InstanceId& id)
     if (instance.pooled) {
         throw Error{ErrorCode::conflict, "instance " + id.value() + " stands in a pool and is like its checkpoint"};
     }
-    return submit({.kind = OperationKind::checkpoint, .template_name = instance.template_name, .instance = id},
-                  [this, id](OperationRun& run) {
-                      checkpoints_.of_instance(id, run);
-                      pools_.wake();
-                  });
+    return submit(
+        {.kind = OperationKind::checkpoint, .template_name = instance.template_name, .instance = id},
+        [this, id](OperationRun& run) {
+            checkpoints_.of_instance(id, run);
+            pools_.wake();
+        },
+        key);
 }
 
-Operation Service::restore(const CheckpointId& id, std::optional<InstancePath> path)
+Operation Service::restore(const CheckpointId& id, std::optional<InstancePath> path,
+                           const std::optional<RequestKey>& key)
 {
     const Checkpoint checkpoint = catalog_.get(id);
     Restore::require_available(checkpoint);
-    return submit({.kind = OperationKind::restore, .template_name = checkpoint.template_name, .checkpoint = id},
-                  [this, id, path](OperationRun& run) { restore_.run(id, path, run); });
+    return submit(
+        {.kind = OperationKind::restore, .template_name = checkpoint.template_name, .checkpoint = id},
+        [this, id, path](OperationRun& run) { restore_.run(id, path, run); }, key);
 }
 
-Operation Service::restore_newest(const TemplateName& name, std::optional<InstancePath> path)
+Operation Service::restore_newest(const TemplateName& name, std::optional<InstancePath> path,
+                                  const std::optional<RequestKey>& key)
 {
     const auto newest = catalog_.newest_available(name, templates_.get(name).digest);
     if (!newest) {
@@ -126,7 +144,7 @@ Operation Service::restore_newest(const TemplateName& name, std::optional<Instan
                     "template \"" + name.value() + "\", as it is now, has no available checkpoint"}
             .with_hint("make one: POST /v1/templates/" + name.value() + "/checkpoints");
     }
-    return restore(newest->id, path);
+    return restore(newest->id, path, key);
 }
 
 Operation Service::terminate(const InstanceId& id)

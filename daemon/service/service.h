@@ -12,6 +12,7 @@
 #include "daemon/service/exec.h"
 #include "daemon/service/operations.h"
 #include "daemon/service/pools.h"
+#include "daemon/service/request_keys.h"
 #include "daemon/service/restore.h"
 #include "daemon/service/templates.h"
 #include "daemon/service/warm.h"
@@ -65,15 +66,19 @@ public:
     [[nodiscard]] Operations& operations() { return operations_; }
     [[nodiscard]] Exec& exec() { return exec_; }
     [[nodiscard]] Pools& pools() { return pools_; }
+    [[nodiscard]] RequestKeys& keys() { return keys_; }
 
-    Operation warm(const TemplateName& name);
-    Operation checkpoint(const TemplateName& name);
-    Operation checkpoint(const InstanceId& id);
+    /// `key`, here and below: of the request that asks for it, see RequestKeys.
+    Operation warm(const TemplateName& name, const std::optional<RequestKey>& key = std::nullopt);
+    Operation checkpoint(const TemplateName& name, const std::optional<RequestKey>& key = std::nullopt);
+    Operation checkpoint(const InstanceId& id, const std::optional<RequestKey>& key = std::nullopt);
     /// `path`: see Restore::run.
-    Operation restore(const CheckpointId& id, std::optional<InstancePath> path = std::nullopt);
+    Operation restore(const CheckpointId& id, std::optional<InstancePath> path = std::nullopt,
+                      const std::optional<RequestKey>& key = std::nullopt);
     /// Of the newest available checkpoint of the template as it is now: one that was made before the template
     /// was changed is restored only by its id.
-    Operation restore_newest(const TemplateName& name, std::optional<InstancePath> path = std::nullopt);
+    Operation restore_newest(const TemplateName& name, std::optional<InstancePath> path = std::nullopt,
+                             const std::optional<RequestKey>& key = std::nullopt);
     Operation terminate(const InstanceId& id);
     Operation delete_checkpoint(const CheckpointId& id);
 
@@ -85,7 +90,7 @@ public:
     void check_ready();
 
 private:
-    Operation submit(Operation draft, Operations::Work work);
+    Operation submit(Operation draft, Operations::Work work, const std::optional<RequestKey>& key = std::nullopt);
 
     Catalog& catalog_;
     TarballStore& store_;
@@ -96,6 +101,7 @@ private:
     const Time started_at_;
     std::atomic<bool> recovered_ = false;
 
+    RequestKeys keys_;
     Exec exec_;
     Warm warm_;
     Checkpoints checkpoints_;
