@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "api/http/listeners.h"
 #include "api/http/routes.h"
@@ -55,6 +56,21 @@ protected:
     Reply call(const std::string& method, const std::string& target, const std::string& body = {},
                const std::string& content_type = "application/json", const std::string& accept = {})
     {
+        httplib::Headers headers;
+        if (!body.empty()) headers.emplace("Content-Type", content_type);
+        if (!accept.empty()) headers.emplace("Accept", accept);
+        return send(method, target, body, std::move(headers));
+    }
+
+    /// As `call`, with more headers.
+    Reply call(const std::string& method, const std::string& target, const std::string& body, httplib::Headers headers)
+    {
+        if (!body.empty()) headers.emplace("Content-Type", "application/json");
+        return send(method, target, body, std::move(headers));
+    }
+
+    Reply send(const std::string& method, const std::string& target, const std::string& body, httplib::Headers headers)
+    {
         if (!server_) start_server();
         httplib::Client client{socket_path()};
         client.set_address_family(AF_UNIX);
@@ -62,10 +78,9 @@ protected:
         httplib::Request request;
         request.method = method;
         request.path = target;
-        request.headers = {{"Host", "test"}};
+        request.headers = std::move(headers);
+        request.set_header("Host", "test");
         request.body = body;
-        if (!body.empty()) request.set_header("Content-Type", content_type);
-        if (!accept.empty()) request.set_header("Accept", accept);
         const httplib::Result result = client.send(request);
         EXPECT_TRUE(result) << method << " " << target << ": " << httplib::to_string(result.error());
         if (!result) return {};
@@ -82,7 +97,10 @@ protected:
         return reply;
     }
 
-    Reply get(const std::string& target) { return call("GET", target); }
+    Reply get(const std::string& target, httplib::Headers headers = {})
+    {
+        return call("GET", target, {}, std::move(headers));
+    }
     Reply post(const std::string& target, const std::string& body = {}) { return call("POST", target, body); }
 
     void expect_problem(const Reply& reply, int status, const std::string& code)
@@ -95,6 +113,7 @@ protected:
     }
 
     http::FrontDoorOptions front_door;  // what the server is started with
+    [[nodiscard]] const OpenApi& api() const { return api_; }
 
 private:
     OpenApi api_;

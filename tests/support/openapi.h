@@ -16,12 +16,17 @@ public:
     [[nodiscard]] std::string check(const std::string& method, const std::string& path, int status,
                                     const std::string& content_type, const std::string& body) const;
 
+    /// The whole document.
+    [[nodiscard]] const Json& document() const { return document_; }
+    /// Empty if `document` is as `schema`, a part of this document, says. Formats of strings are not looked at.
+    [[nodiscard]] std::string check_schema(const Json& schema, const Json& document) const;
+
 private:
     [[nodiscard]] const Json* operation(const std::string& method, const std::string& path) const;
     [[nodiscard]] const Json& resolve(const Json& node) const;
-    [[nodiscard]] std::string check_schema(const Json& schema, const Json& document) const;
 
     Json document_;
+    Json without_formats_;
 };
 
 }  // namespace warmd::test
