@@ -44,7 +44,8 @@ Response error_response(const Error& error, const std::string& request_id, int s
     response.headers["X-Request-Id"] = request_id;
     if (status == 503) response.headers["Retry-After"] = "2";
     // A request with the same key is being done (RequestKeys).
-    if (error.code() == ErrorCode::conflict && error.field() == "Idempotency-Key") response.headers["Retry-After"] = "1";
+    if (error.code() == ErrorCode::conflict && error.field() == "Idempotency-Key")
+        response.headers["Retry-After"] = "1";
     return response;
 }
 

@@ -1,4 +1,5 @@
 #include "api/contract/documents.h"
+#include "api/http/openapi_document.h"
 #include "api/http/routes.h"
 #include "warmd_version.h"
 
@@ -21,6 +22,14 @@ void add_system_routes(Router& router, Service& service)
                    return Response::json({{"status", "ok"}});
                },
                {.role = Role::read, .pace = Pace::lengthy});
+    router.get("/openapi.json",
+               [](const Request& request) {
+                   request.allow_query({});
+                   Response response;
+                   response.body = kOpenApiDocument;
+                   return response;
+               },
+               {.role = Role::none});
     router.get("/v1/status", [&service](const Request& request) {
         request.allow_query({});
         const ServiceStatus status = service.status();

@@ -169,7 +169,7 @@ TEST_F(RequestKeyTest, OnlyKeysAreTakenAndOnlyWhereTheyMatter)
         expect_problem(reply, 400, "invalid_argument");
         EXPECT_EQ(reply.json().value("field", ""), "Idempotency-Key") << key;
     }
-    EXPECT_EQ(operations(), 3U);
+    EXPECT_EQ(operations(), 2U);  // the first two are the same key
     const std::string instance = get("/v1/instances").json().at("items").at(0).at("id").get<std::string>();
     const std::string command = R"({"command":["true"]})";
     expect_problem(post_with("k", "/v1/instances/" + instance + "/exec", command), 400, "invalid_argument");
