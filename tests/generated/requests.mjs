@@ -93,12 +93,10 @@ class Description {
       for (const method of ['get', 'post', 'delete']) {
         if (!item[method]) continue;
         const parameters = [...(item.parameters ?? []), ...(item[method].parameters ?? [])].map((p) => this.resolve(p));
-        this.operations.push({ pattern, method: method.toUpperCase(), parameters, ...pick(item[method]) });
+        const { operationId, responses, requestBody } = item[method];
+        const body = requestBody && this.resolve(requestBody);
+        this.operations.push({ pattern, method: method.toUpperCase(), parameters, operationId, responses, requestBody: body });
       }
-    }
-    const self = this;
-    function pick({ operationId, responses, requestBody }) {
-      return { operationId, responses, requestBody: requestBody && self.resolve(requestBody) };
     }
   }
 
@@ -244,16 +242,24 @@ function requestsFor(operation, description) {
   );
   const query = Object.fromEntries(operation.parameters.filter((p) => p.in === 'query').map((p) => [p.name, queryValue(p, description)]));
   const etag = fc.oneof(fc.nat().map((pick) => ({ etag: pick })), headerText);
-  const headers = fc.record(
-    {
-      'If-Match': etag,
-      'If-None-Match': etag,
-      'Idempotency-Key': fc.oneof(fc.constantFrom('k1', 'k2', '"k3"', 'k4', 'k5'), fc.uuid(), headerText),
-      'Last-Event-ID': fc.oneof(fc.nat().map(String), headerText),
-      Accept: fc.oneof(fc.constantFrom('application/json', '*/*', 'text/html, */*;q=0.1', 'application/x-ndjson'), headerText),
-      'Content-Type': fc.oneof({ weight: 12, arbitrary: fc.constantFrom('application/json', 'application/json; charset=utf-8') }, { weight: 1, arbitrary: fc.oneof(fc.constantFrom('text/plain', 'multipart/form-data'), headerText) }),
-    },
-    { requiredKeys: operation.requestBody ? ['Content-Type'] : [] },
+  const goodKey = fc.constantFrom('k1', 'k2', '"k3"', 'k4', 'k5');
+  const goodType = fc.constantFrom('application/json', 'application/json; charset=utf-8');
+  const type = { 'Content-Type': goodType };
+  const required = operation.requestBody ? ['Content-Type'] : [];
+  const any = {
+    'If-Match': etag,
+    'If-None-Match': etag,
+    'Idempotency-Key': fc.oneof(goodKey, fc.uuid(), headerText),
+    'Last-Event-ID': fc.oneof(fc.nat().map(String), headerText),
+    Accept: fc.oneof(fc.constantFrom('*/*', 'text/html, */*;q=0.1', 'application/x-ndjson'), headerText),
+    'Content-Type': fc.oneof(goodType, fc.constantFrom('text/plain', 'multipart/form-data'), headerText),
+  };
+  const headers = fc.oneof(
+    { weight: 4, arbitrary: fc.record(type, { requiredKeys: required }) },
+    { weight: 2, arbitrary: fc.record({ ...type, 'Idempotency-Key': fc.oneof(goodKey, fc.uuid()) }, { requiredKeys: required }) },
+    { weight: 1, arbitrary: fc.record({ ...type, 'If-Match': fc.constant('*'), Accept: fc.constant('application/json') }, { requiredKeys: required }) },
+    { weight: 1, arbitrary: fc.record({ ...type, 'If-None-Match': etag }, { requiredKeys: required }) },
+    { weight: 1, arbitrary: fc.record(any, { requiredKeys: [] }) },
   );
   const schema = operation.requestBody?.content['application/json'].schema;
   const body = schema
@@ -270,7 +276,7 @@ function requestsFor(operation, description) {
     segments: fc.tuple(...values),
     query: some(fc.record(query, { requiredKeys: [] }), 3),
     extra: fc.oneof({ weight: 12, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: fc.tuple(hostileText, hostileText) }),
-    headers: operation.requestBody ? headers : some(headers, 4),
+    headers,
     body,
   });
 }
