@@ -38,14 +38,10 @@ RequestKeys::Turn RequestKeys::take(const RequestKey& key)
         const auto [entry, first] = claimed_.emplace(name, key.fingerprint);
         if (!first) {
             require_same(entry->second, key);
-            name = {};
+            throw Error{ErrorCode::conflict, "a request with this Idempotency-Key is being done"}
+                .with_field("Idempotency-Key")
+                .with_hint("send it again in a moment: it is then answered with what the first one began");
         }
-    }
-    if (name.second.empty()) {
-        if (std::string subject = subject_of(key); !subject.empty()) return {.subject = std::move(subject)};
-        throw Error{ErrorCode::conflict, "a request with this Idempotency-Key is being done"}
-            .with_field("Idempotency-Key")
-            .with_hint("send it again in a moment: it is then answered with what the first one began");
     }
     auto claim = std::make_unique<Claim>(*this, std::move(name));
     // Looked up only now: who held the claim until then may have written it.

@@ -36,8 +36,8 @@ public:
         std::unique_ptr<Claim> claim;  // it is the first: hold this until it is done
     };
 
-    /// Throws Error{key_reused} when another request had this key, Error{conflict} while the same one is being done and
-    /// has not begun anything yet.
+    /// Throws Error{key_reused} when another request had this key, Error{conflict} while the same one is being
+    /// done.
     Turn take(const RequestKey& key);
 
 private:
