@@ -523,6 +523,54 @@ TEST_P(CatalogTest, ErasingACheckpointTwiceIsNoError)
     EXPECT_NO_THROW(catalog.erase(CheckpointId{"ckpt-1"}));
 }
 
+RequestKey request_key(const std::string& key, const std::string& caller = "uid 1")
+{
+    return {.caller = caller, .key = key, .fingerprint = "print of " + key};
+}
+
+TEST_P(CatalogTest, AKeyIsWrittenWithWhatItsRequestBegan)
+{
+    catalog.save(operation("op-1"), request_key("k"));
+    const auto begun = catalog.find(request_key("k"));
+    ASSERT_TRUE(begun);
+    EXPECT_EQ(begun->subject, "op-1");
+    EXPECT_EQ(begun->fingerprint, "print of k");
+    EXPECT_FALSE(catalog.find(request_key("k", "uid 2")));
+
+    catalog.save(instance("inst-1"));
+    catalog.begin(lease("lease-1"), request_key("l"));
+    EXPECT_EQ(catalog.find(request_key("l")).value().subject, "lease-1");
+}
+
+TEST_P(CatalogTest, WhatFailsToBeginLeavesNoKey)
+{
+    catalog.save(instance("inst-1", InstanceState::draining));
+    expect_error(ErrorCode::conflict, [this] { catalog.begin(lease("lease-1"), request_key("l")); });
+    EXPECT_FALSE(catalog.find(request_key("l")));
+
+    // Nor does a key that is known already let a second operation in.
+    catalog.save(operation("op-1"), request_key("k"));
+    expect_error(ErrorCode::internal, [this] { catalog.save(operation("op-2"), request_key("k")); });
+    EXPECT_FALSE(catalog.find(OperationId{"op-2"}));
+}
+
+TEST_P(CatalogTest, KeysKeepWhatTheyBeganUntilTheyArePruned)
+{
+    catalog.save(operation("op-1"), request_key("a"));
+    catalog.save(operation("op-2"), request_key("b"));
+    catalog.save(operation("op-3"));
+    catalog.prune_history(0);
+    EXPECT_EQ(ids(catalog.operations(Page::all())), (Ids{"op-2", "op-1"}));
+
+    catalog.prune_keys(Time{1s}, 1);  // none is older, and there is one too many
+    EXPECT_FALSE(catalog.find(request_key("a")));
+    EXPECT_TRUE(catalog.find(request_key("b")));
+    catalog.prune_keys(Time{2s}, 1);
+    EXPECT_FALSE(catalog.find(request_key("b")));
+    catalog.prune_history(0);
+    EXPECT_EQ(ids(catalog.operations(Page::all())), Ids{});
+}
+
 class CatalogFileTest : public ::testing::Test {
 protected:
     void execute(const std::string& sql) const
