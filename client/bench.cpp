@@ -139,7 +139,8 @@ void Bench::lease()
     }
     const auto begin = Steady::now();
     const Lease got = contract::decode_lease(
-        api_.post("/v1/pools/" + percent_encode(plan_.template_name.value()) + "/leases", Json::object()));
+        api_.start("/v1/pools/" + percent_encode(plan_.template_name.value()) + "/leases", Json::object(),
+                   ApiClient::WhenBusy::report));
     const Duration elapsed = since(begin);
     lease_ = got.id;
     // Somebody else can have been faster.
@@ -179,7 +180,7 @@ Operation Bench::timed(const std::string& row, const std::string& path)
     check_stop();
     (void)pool_when(at_rest);
     const auto begin = Steady::now();
-    const Operation operation = finish(contract::decode_operation(api_.post(path)), stop_.get_token());
+    const Operation operation = finish(contract::decode_operation(api_.start(path)), stop_.get_token());
     const Duration elapsed = since(begin);
     if (operation.kind == OperationKind::checkpoint) {
         if (!operation.checkpoint.empty()) checkpoints_.insert(operation.checkpoint);  // a failed one leaves a record
@@ -229,9 +230,9 @@ void Bench::clean_up(const std::function<void()>& step) const
         step();
     } catch (const Error& error) {
         if (error.code() == ErrorCode::not_found || error.code() == ErrorCode::conflict) return;
-        print_error(error);
+        print_error(error, output_);
     } catch (const std::exception& error) {
-        print_error(error);
+        print_error(error, output_);
     }
 }
 

@@ -1,7 +1,5 @@
 #include "client/exec_session.h"
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -34,6 +32,7 @@ const char* describe(InstancePath path)
 ExecSession::ExecSession(const ApiClient& api, const Output& output, InstanceId instance)
     : api_{api},
       output_{output},
+      progress_{output},
       target_{Target{.instance = std::move(instance), .exec = {}}},
       interrupts_{[this](const char* name) { pass_on(name); }}
 {
@@ -51,7 +50,7 @@ int ExecSession::run(const std::string& path, const Json& body)
 void ExecSession::handle(const contract::ExecFrame& frame)
 {
     switch (frame.type) {
-    case contract::FrameType::progress: show_progress(frame.data); break;
+    case contract::FrameType::progress: progress_.draw(frame.data); break;
     case contract::FrameType::start: start(frame); break;
     case contract::FrameType::out:
         if (!output_.json) write_all(stdout, frame.data);
@@ -66,7 +65,7 @@ void ExecSession::handle(const contract::ExecFrame& frame)
         }
         exit_status_ = frame.result.exit_status;
         break;
-    case contract::FrameType::error: clear_progress(); throw Error{frame.error};
+    case contract::FrameType::error: progress_.clear(); throw Error{frame.error};
     case contract::FrameType::keepalive: break;
     }
 }
@@ -74,7 +73,7 @@ void ExecSession::handle(const contract::ExecFrame& frame)
 void ExecSession::start(const contract::ExecFrame& frame)
 {
     started_ = true;
-    clear_progress();
+    progress_.clear();
     target_.with([&frame](Target& target) {
         target.exec = frame.exec;
         if (!frame.instance.empty()) target.instance = frame.instance;
@@ -82,20 +81,6 @@ void ExecSession::start(const contract::ExecFrame& frame)
     if (frame.path && *frame.path != InstancePath::pool && !output_.quiet) {
         std::fprintf(stderr, "warmctl: no warm instance was idle: %s\n", describe(*frame.path));
     }
-}
-
-void ExecSession::show_progress(const std::string& detail)
-{
-    if (output_.quiet || ::isatty(STDERR_FILENO) != 1) return;
-    clear_progress();
-    std::fputs(printable(detail, 79).c_str(), stderr);
-    std::fflush(stderr);
-    progress_shown_ = true;
-}
-
-void ExecSession::clear_progress()
-{
-    if (std::exchange(progress_shown_, false)) std::fputs("\r\033[K", stderr);
 }
 
 void ExecSession::pass_on(const char* signal_name)

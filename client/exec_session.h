@@ -6,6 +6,7 @@
 #include "client/api_client.h"
 #include "client/interrupts.h"
 #include "client/output.h"
+#include "client/progress.h"
 #include "daemon/base/guarded.h"
 
 namespace warmd::client {
@@ -33,14 +34,12 @@ private:
 
     void handle(const contract::ExecFrame& frame);
     void start(const contract::ExecFrame& frame);
-    void show_progress(const std::string& detail);
-    void clear_progress();
     void pass_on(const char* signal_name);
 
     const ApiClient& api_;
     const Output& output_;
     bool started_ = false;
-    bool progress_shown_ = false;
+    LiveLine progress_;
     std::optional<int> exit_status_;
     Guarded<Target> target_;
     Interrupts interrupts_;  // last: its thread uses api_ and target_

@@ -1,18 +1,35 @@
-// warmctl: the command-line client. Exit statuses: 0 done, 1 the daemon refused or failed, 2 the command line
-// is wrong; `exec`, `run` and `lease exec` pass the command's own through and use 125 for failures of warmd.
+// warmctl: the command-line client. Its exit statuses are in client/exit_statuses.h.
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <string_view>
 
+#include "client/command_tree.h"
 #include "client/commands/commands.h"
 #include "client/commands/exec_options.h"
+#include "client/exit_statuses.h"
 #include "warmd_version.h"
+
+namespace {
+
+using namespace warmd::client;
+
+/// What is wrong with the command line, what was probably meant, and where to read on.
+int explain(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& words)
+{
+    const auto meant = suggestion(app, words);
+    const Position position = follow_words(app, words);
+    if (meant) std::fprintf(stderr, "warmctl: %s: did you mean %s?\n", position.unknown->c_str(), meant->c_str());
+    else std::fprintf(stderr, "warmctl: %s\n", error.what());
+    std::fprintf(stderr, "  next:  %s --help\n", full_name(*position.command).c_str());
+    return kExitUsage;
+}
+
+}  // namespace
 
 int main(int argc, char** argv)
 {
-    using namespace warmd::client;
-    constexpr int kUsage = 2;
-    constexpr int kFailed = 1;
     std::signal(SIGPIPE, SIG_IGN);
 
     Context context{.host = "unix:///run/warmd/warmd.sock", .output = {}, .exit_status = 0};
@@ -20,34 +37,21 @@ int main(int argc, char** argv)
 
     CLI::App app{"Talks to warmd, which keeps slow-starting applications warm.", "warmctl"};
     app.set_version_flag("--version", "warmctl " WARMD_VERSION);
-    app.require_subcommand(1);
-    app.fallthrough();
-    app.add_option("--host", context.host, "The daemon's socket; also WARMD_HOST")->capture_default_str();
-    app.add_flag("--json", context.output.json, "One JSON document a line on standard output");
-    app.add_flag("--quiet,-q", context.output.quiet, "No progress on standard error");
-    app.footer("Start here: warmctl template list; warmctl checkpoint TEMPLATE; warmctl run TEMPLATE -- COMMAND\n"
-               "By hand:    warmctl restore TEMPLATE; warmctl exec INSTANCE -- COMMAND");
-    add_template_command(app, context);
-    add_warm_command(app, context);
-    add_checkpoint_command(app, context);
-    add_restore_command(app, context);
-    add_exec_command(app, context);
-    add_run_command(app, context);
-    add_instance_command(app, context);
-    add_pool_command(app, context);
-    add_lease_command(app, context);
-    add_operation_command(app, context);
-    add_shim_command(app, context);
-    add_bench_command(app, context);
-    add_status_command(app, context);
+    add_commands(app, context);
+    const std::vector<std::string> words{argv + 1, argv + argc};
+    // Not a command of the tree: its words are unfinished, and no parser can make sense of them.
+    if (!words.empty() && words.front() == "__complete") {
+        return print_completions(app, context, {words.begin() + 1, words.end()});
+    }
 
     try {
         app.parse(shielded_arguments(argc, argv));
         return context.exit_status;
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? 0 : kUsage;
+        if (error.get_exit_code() == 0) return app.exit(error);  // help, version
+        return explain(app, error, words);
     } catch (const std::exception& error) {
-        print_error(error);
-        return context.exit_status != 0 ? context.exit_status : kFailed;
+        print_error(error, context.output);
+        return context.exit_status != 0 ? context.exit_status : kExitFailed;
     }
 }

@@ -1,5 +1,7 @@
 #include "client/output.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -17,19 +19,38 @@ void Output::print_json(const Json& document) const { print_line(dump_json(docum
 
 void Output::print_table(const std::vector<std::vector<std::string>>& rows) const
 {
+    for (const std::string& line : table_lines(rows, coloured(STDOUT_FILENO))) print_line(line);
+}
+
+bool Output::coloured(int fd) const { return use_colour(colour, ::isatty(fd) == 1, TerminalEnvironment::read()); }
+
+bool Output::redraws() const { return can_redraw(::isatty(STDERR_FILENO) == 1, TerminalEnvironment::read()); }
+
+void Output::say(const std::string& words) const
+{
+    if (!quiet) std::fprintf(stderr, "warmctl: %s\n", printable(words).c_str());
+}
+
+std::vector<std::string> table_lines(const std::vector<std::vector<std::string>>& rows, bool coloured)
+{
     std::vector<std::size_t> widths;
     for (const auto& row : rows) {
         widths.resize(std::max(widths.size(), row.size()));
-        for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+        for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], printable(row[i]).size());
     }
+    std::vector<std::string> lines;
     for (const auto& row : rows) {
+        const bool heading = lines.empty() && !row.empty() && lower_case(row[0]) != row[0];
         std::string line;
         for (std::size_t i = 0; i < row.size(); ++i) {
-            line += printable(row[i]);
-            if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 2, ' ');
+            const std::string cell = printable(row[i]);
+            line += paint(coloured, heading ? Colour::bold : colour_of_state(cell), cell);
+            if (i + 1 < row.size()) line.append(widths[i] - cell.size() + 2, ' ');
         }
-        print_line(line);
+        line.erase(line.find_last_not_of(' ') + 1);
+        lines.push_back(std::move(line));
     }
+    return lines;
 }
 
 std::string describe(Duration duration)
@@ -76,13 +97,39 @@ std::vector<std::vector<std::string>> phase_rows(const Phases& phases)
     return rows;
 }
 
-void print_error(const std::exception& error)
+std::string usual_hint(ErrorCode code)
 {
-    std::fprintf(stderr, "warmctl: %s\n", printable(error.what()).c_str());
+    switch (code) {
+    case ErrorCode::unauthenticated: return "put a token into WARMD_TOKEN, or its file's name into WARMD_TOKEN_FILE";
+    case ErrorCode::forbidden:
+        return "warmctl whoami says who you are to it; [access] and [tokens] in warmd.toml say who may";
+    case ErrorCode::misdirected: return "add the host of WARMD_HOST to [api] hosts in warmd.toml";
+    case ErrorCode::not_found:
+        return "look at what there is: warmctl template list, checkpoint list, instance list --all";
+    case ErrorCode::conflict: return "look at its state: warmctl instance list, checkpoint list, operation list";
+    case ErrorCode::precondition: return "look again: somebody else has changed it";
+    case ErrorCode::busy: return "try again in a moment; warmctl status says what it is doing";
+    case ErrorCode::unavailable: return "systemctl status warmd; journalctl -u warmd";
+    case ErrorCode::timeout: return "warmctl operation list; journalctl -u warmd";
+    case ErrorCode::no_space: return "warmctl df; warmctl prune --dry-run";
+    case ErrorCode::corrupt: return "warmctl prune --dry-run, and warmctl checkpoint TEMPLATE for a new one";
+    case ErrorCode::interrupted: return "start it again";
+    case ErrorCode::engine_failed:
+    case ErrorCode::not_ready: return "journalctl -u warmd; warmctl operation list";
+    case ErrorCode::internal: return "journalctl -u warmd, and report it";
+    default: return {};
+    }
+}
+
+void print_error(const std::exception& error, const Output& output)
+{
+    const bool coloured = output.coloured(STDERR_FILENO);
+    std::fprintf(stderr, "%s %s\n", paint(coloured, Colour::red, "warmctl:").c_str(), printable(error.what()).c_str());
     const auto* const ours = dynamic_cast<const Error*>(&error);
     if (ours == nullptr) return;
     if (!ours->cause().empty()) std::fprintf(stderr, "  cause: %s\n", printable(ours->cause()).c_str());
-    if (!ours->hint().empty()) std::fprintf(stderr, "  next:  %s\n", printable(ours->hint()).c_str());
+    const std::string hint = ours->hint().empty() ? usual_hint(ours->code()) : ours->hint();
+    if (!hint.empty()) std::fprintf(stderr, "  next:  %s\n", printable(hint).c_str());
 }
 
 }  // namespace warmd::client

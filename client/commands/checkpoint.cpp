@@ -43,6 +43,29 @@ void show_checkpoint(const Context& context, const std::string& id)
     context.output.print_table(phase_rows(checkpoint.phases));
 }
 
+void make_checkpoint(const Context& context, const std::string& target, bool wait)
+{
+    const bool of_instance = target.starts_with(kInstancePrefix);
+    const std::string path = of_instance ? "/v1/instances/" + percent_encode(target) + "/checkpoint"
+                                         : "/v1/templates/" + percent_encode(target) + "/checkpoints";
+    start_operation(context, "POST", path, wait,
+                    [](const Operation& operation) { return operation.checkpoint.value(); });
+}
+
+void add_rm(CLI::App& command, Context& context)
+{
+    CLI::App* const remove = command.add_subcommand("rm", "Delete checkpoints");
+    remove->footer("Example: warmctl checkpoint rm ckpt-...");
+    const auto removed = std::make_shared<std::vector<std::string>>();
+    remove->add_option("CHECKPOINT", *removed, "Their ids")->required();
+    remove->callback([&context, removed] {
+        for (const std::string& id : *removed) {
+            start_operation(context, "DELETE", "/v1/checkpoints/" + percent_encode(id), true,
+                            [](const Operation&) { return std::string{}; });
+        }
+    });
+}
+
 }  // namespace
 
 void add_checkpoint_command(CLI::App& app, Context& context)
@@ -55,34 +78,35 @@ void add_checkpoint_command(CLI::App& app, Context& context)
     command->add_option("TARGET", *target, "A template's name or an instance's id");
     const auto no_wait = add_no_wait(*command);
 
+    CLI::App* const create = command->add_subcommand("create", "Make a checkpoint: the same as `checkpoint TARGET`");
+    create->footer(
+        "Examples: warmctl checkpoint create octave\n          warmctl checkpoint create inst-... --no-wait");
+    const auto created = std::make_shared<std::string>();
+    create->add_option("TARGET", *created, "A template's name or an instance's id")->required();
+    const auto create_no_wait = add_no_wait(*create);
+    create->callback([&context, created, create_no_wait] { make_checkpoint(context, *created, !*create_no_wait); });
+
+    add_restore_command(*command, context);
+
     CLI::App* const list = command->add_subcommand("list", "List the checkpoints, newest first");
+    list->footer("Example: warmctl checkpoint list --template octave");
     const auto filter = std::make_shared<std::string>();
     list->add_option("--template", *filter, "Only of this template");
     list->callback([&context, filter] { list_checkpoints(context, *filter); });
 
     CLI::App* const show = command->add_subcommand("show", "Show one checkpoint");
+    show->footer("Example: warmctl checkpoint show ckpt-...");
     const auto shown = std::make_shared<std::string>();
     show->add_option("CHECKPOINT", *shown, "Its id")->required();
     show->callback([&context, shown] { show_checkpoint(context, *shown); });
 
-    CLI::App* const remove = command->add_subcommand("rm", "Delete checkpoints");
-    const auto removed = std::make_shared<std::vector<std::string>>();
-    remove->add_option("CHECKPOINT", *removed, "Their ids")->required();
-    remove->callback([&context, removed] {
-        for (const std::string& id : *removed) {
-            start_operation(context, "DELETE", "/v1/checkpoints/" + percent_encode(id), true,
-                            [](const Operation&) { return std::string{}; });
-        }
-    });
+    add_rm(*command, context);
+    add_prune_command(*command, context);
 
     command->callback([&context, command, target, no_wait] {
         if (!command->get_subcommands().empty()) return;
         if (target->empty()) throw CLI::RequiredError{"TARGET or a subcommand"};
-        const bool of_instance = target->starts_with(kInstancePrefix);
-        const std::string path = of_instance ? "/v1/instances/" + percent_encode(*target) + "/checkpoint"
-                                             : "/v1/templates/" + percent_encode(*target) + "/checkpoints";
-        start_operation(context, "POST", path, !*no_wait,
-                        [](const Operation& operation) { return operation.checkpoint.value(); });
+        make_checkpoint(context, *target, !*no_wait);
     });
 }
 

@@ -18,8 +18,12 @@ struct Context {
     Output output;
     int exit_status = 0;
 
-    [[nodiscard]] ApiClient api() const { return ApiClient{host}; }
+    /// Throws Error for an address or a token that cannot be one.
+    [[nodiscard]] ApiClient api() const;
 };
+
+/// The whole tree, with the options that go with every command.
+void add_commands(CLI::App& app, Context& context);
 
 void add_template_command(CLI::App& app, Context& context);
 void add_warm_command(CLI::App& app, Context& context);
@@ -34,6 +38,21 @@ void add_operation_command(CLI::App& app, Context& context);
 void add_shim_command(CLI::App& app, Context& context);
 void add_bench_command(CLI::App& app, Context& context);
 void add_status_command(CLI::App& app, Context& context);
+void add_store_command(CLI::App& app, Context& context);
+void add_df_command(CLI::App& app, Context& context);
+void add_prune_command(CLI::App& app, Context& context);
+void add_why_command(CLI::App& app, Context& context);
+void add_watch_command(CLI::App& app, Context& context);
+void add_events_command(CLI::App& app, Context& context);
+void add_whoami_command(CLI::App& app, Context& context);
+void add_completion_command(CLI::App& app);
+
+/// Prints what may stand in the last place of `words`, a line each with a tab and a description. Ends within a second,
+/// and is silent about what fails. Returns the exit status.
+int print_completions(const CLI::App& root, const Context& context, const std::vector<std::string>& words);
+
+/// Prints the daemon's events from after `since` on. Ends only by Error.
+void print_events(const Context& context, const std::string& since);
 
 /// Sends what starts an operation. With `wait` follows it and prints `result` of it (with --json the
 /// operation), otherwise prints its id.

@@ -24,13 +24,16 @@ void add_instance_command(CLI::App& app, Context& context)
 {
     CLI::App* const command = app.add_subcommand("instance", "The containers that warm and restore made");
     command->require_subcommand(1);
+    command->footer("Examples: warmctl instance list\n          warmctl instance exec inst-... -- ls");
 
     CLI::App* const list = command->add_subcommand("list", "List the live instances, newest first");
+    list->footer("Example: warmctl instance list --all");
     const auto all = std::make_shared<bool>(false);
     list->add_flag("--all", *all, "Terminated ones as well");
     list->callback([&context, all] { list_instances(context, *all); });
 
     CLI::App* const show = command->add_subcommand("show", "Show one instance as JSON");
+    show->footer("Example: warmctl instance show inst-...");
     const auto shown = std::make_shared<std::string>();
     show->add_option("INSTANCE", *shown, "Its id")->required();
     show->callback([&context, shown] {
@@ -38,6 +41,7 @@ void add_instance_command(CLI::App& app, Context& context)
     });
 
     CLI::App* const logs = command->add_subcommand("logs", "Print what the application has written");
+    logs->footer("Example: warmctl instance logs inst-... --lines 20");
     const auto logged = std::make_shared<std::string>();
     const auto lines = std::make_shared<int>(100);
     logs->add_option("INSTANCE", *logged, "Its id")->required();
@@ -48,7 +52,10 @@ void add_instance_command(CLI::App& app, Context& context)
         std::fwrite(text.data(), 1, text.size(), stdout);
     });
 
+    add_exec_command(*command, context);
+
     CLI::App* const remove = command->add_subcommand("rm", "Terminate instances");
+    remove->footer("Example: warmctl instance rm inst-...");
     const auto removed = std::make_shared<std::vector<std::string>>();
     remove->add_option("INSTANCE", *removed, "Their ids")->required();
     remove->callback([&context, removed] {

@@ -11,8 +11,9 @@ std::string path_of(const std::string& id) { return "/v1/leases/" + percent_enco
 
 void acquire(const Context& context, const std::string& name, const contract::LeaseRequest& request)
 {
-    const Json document = context.api().post("/v1/pools/" + percent_encode(name) + "/leases",
-                                             contract::encode(request));
+    // The request says how long to wait: a daemon that is busy after that is not asked again.
+    const Json document = context.api().start("/v1/pools/" + percent_encode(name) + "/leases",
+                                              contract::encode(request), ApiClient::WhenBusy::report);
     if (context.output.json) {
         context.output.print_json(document);
         return;
@@ -78,7 +79,7 @@ void add_acquire(CLI::App& command, Context& context)
 void add_exec(CLI::App& command, Context& context)
 {
     CLI::App* const exec = command.add_subcommand("exec", "Run a command in a leased instance");
-    exec->footer(kExecFooter);
+    exec->footer(std::string{kExecFooter} + "Example: warmctl lease exec lease-... --code 'x = 1'");
     const auto id = add_id(*exec);
     const auto options = std::make_shared<ExecOptions>(*exec);
     exec->callback([&context, id, options] { run_in_lease(context, *id, *options); });
@@ -99,7 +100,7 @@ void add_lease_command(CLI::App& app, Context& context)
     add_exec(*command, context);
 
     CLI::App* const heartbeat = command->add_subcommand("heartbeat", "Let a lease's time begin anew");
-    heartbeat->footer("Prints when it expires now.");
+    heartbeat->footer("Prints when it expires now.\nExample: warmctl lease heartbeat lease-...");
     const auto kept = add_id(*heartbeat);
     heartbeat->callback([&context, kept] {
         const Json document = context.api().post(path_of(*kept) + "/heartbeat");
@@ -108,6 +109,7 @@ void add_lease_command(CLI::App& app, Context& context)
     });
 
     CLI::App* const release = command->add_subcommand("release", "End a lease; its instance is destroyed");
+    release->footer("Example: warmctl lease release lease-...");
     const auto released = add_id(*release);
     release->callback([&context, released] {
         const Json document = context.api().del(path_of(*released));
@@ -115,11 +117,13 @@ void add_lease_command(CLI::App& app, Context& context)
     });
 
     CLI::App* const list = command->add_subcommand("list", "List the active leases, newest first");
+    list->footer("Example: warmctl lease list --all");
     const auto all = std::make_shared<bool>(false);
     list->add_flag("--all", *all, "Ended ones as well");
     list->callback([&context, all] { list_leases(context, *all); });
 
     CLI::App* const show = command->add_subcommand("show", "Show one lease as JSON");
+    show->footer("Example: warmctl lease show lease-...");
     const auto shown = add_id(*show);
     show->callback([&context, shown] { context.output.print_line(context.api().get(path_of(*shown)).dump(2)); });
 }

@@ -26,6 +26,11 @@ void print_operation(const Context& context, const Operation& operation)
     context.output.print_table(phase_rows(operation.phases));
 }
 
+void show_operation(const Context& context, const std::string& id)
+{
+    print_operation(context, contract::decode_operation(context.api().get("/v1/operations/" + percent_encode(id))));
+}
+
 void list_operations(const Context& context)
 {
     std::vector<std::vector<std::string>> rows{{"OPERATION", "KIND", "STATE", "TEMPLATE", "AGE", "ERROR"}};
@@ -50,9 +55,11 @@ void add_operation_command(CLI::App& app, Context& context)
     command->add_option("OPERATION", *shown, "Show this one");
 
     CLI::App* const list = command->add_subcommand("list", "List the operations, newest first");
+    list->footer("Example: warmctl operation list");
     list->callback([&context] { list_operations(context); });
 
     CLI::App* const wait = command->add_subcommand("wait", "Follow an operation to its end");
+    wait->footer("Example: warmctl operation wait op-...");
     const auto waited = std::make_shared<std::string>();
     wait->add_option("OPERATION", *waited, "Its id")->required();
     wait->callback([&context, waited] {
@@ -62,6 +69,7 @@ void add_operation_command(CLI::App& app, Context& context)
     });
 
     CLI::App* const cancel = command->add_subcommand("cancel", "Ask an operation to stop");
+    cancel->footer("Example: warmctl operation cancel op-...");
     const auto cancelled = std::make_shared<std::string>();
     cancel->add_option("OPERATION", *cancelled, "Its id")->required();
     cancel->callback([&context, cancelled] {
@@ -69,11 +77,16 @@ void add_operation_command(CLI::App& app, Context& context)
                                      context.api().del("/v1/operations/" + percent_encode(*cancelled) + "?wait=10s")));
     });
 
+    CLI::App* const show = command->add_subcommand("show", "Show one operation: the same as `operation OPERATION`");
+    show->footer("Example: warmctl operation show op-...");
+    const auto named = std::make_shared<std::string>();
+    show->add_option("OPERATION", *named, "Its id")->required();
+    show->callback([&context, named] { show_operation(context, *named); });
+
     command->callback([&context, command, shown] {
         if (!command->get_subcommands().empty()) return;
         if (shown->empty()) throw CLI::RequiredError{"OPERATION or a subcommand"};
-        print_operation(context,
-                        contract::decode_operation(context.api().get("/v1/operations/" + percent_encode(*shown))));
+        show_operation(context, *shown);
     });
 }
 

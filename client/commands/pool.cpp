@@ -1,4 +1,5 @@
 #include "client/commands/commands.h"
+#include "client/status_view.h"
 #include "daemon/base/text.h"
 
 namespace warmd::client {
@@ -7,16 +8,12 @@ namespace {
 
 void list_pools(const Context& context)
 {
-    std::vector<std::vector<std::string>> rows{
-        {"TEMPLATE", "IDLE", "LEASED", "FILLING", "DRAINING", "WAITING", "MIN IDLE", "MAX", "HELD BACK"}};
+    std::vector<PoolStatus> pools;
     for (const Json& item : context.api().get_all("/v1/pools")) {
         if (context.output.json) context.output.print_json(item);
-        const PoolStatus pool = contract::decode_pool(item);
-        rows.push_back({pool.template_name.value(), std::to_string(pool.idle), std::to_string(pool.leased),
-                        std::to_string(pool.filling), std::to_string(pool.draining), std::to_string(pool.waiting),
-                        std::to_string(pool.policy.min_idle), std::to_string(pool.policy.max_size), pool.held_back});
+        pools.push_back(contract::decode_pool(item));
     }
-    if (!context.output.json) context.output.print_table(rows);
+    if (!context.output.json) context.output.print_table(pool_rows(pools));
 }
 
 std::string describe_limit(Duration limit) { return limit == Duration::zero() ? "never" : format_duration(limit); }
@@ -54,12 +51,16 @@ void add_pool_command(CLI::App& app, Context& context)
                     "Examples: warmctl pool list\n          warmctl pool show octave");
 
     CLI::App* const list = command->add_subcommand("list", "List the pools");
+    list->footer("Example: warmctl pool list");
     list->callback([&context] { list_pools(context); });
 
     CLI::App* const show = command->add_subcommand("show", "Show one pool, and why it is not filled further");
+    show->footer("Example: warmctl pool show octave");
     const auto shown = std::make_shared<std::string>();
     show->add_option("TEMPLATE", *shown, "Its template's name")->required();
     show->callback([&context, shown] { show_pool(context, *shown); });
+
+    add_why_command(*command, context);
 }
 
 }  // namespace warmd::client

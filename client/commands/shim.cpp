@@ -161,7 +161,8 @@ void add_shim_command(CLI::App& app, Context& context)
                     "  python python3     -c CODE, with nothing to read on standard input\n"
                     "It also runs the program itself, and says so, when warmd cannot run the code. With\n"
                     "WARMD_SHIM=off in the environment it always does. Code runs in the container, with the\n"
-                    "container's files, folder and environment.");
+                    "container's files, folder and environment.\n"
+                    "Example: sudo warmctl shim install matlab");
 
     CLI::App* const installs = command->add_subcommand("install", "Write shims");
     installs->footer("Examples: sudo warmctl shim install matlab\n"
@@ -178,11 +179,13 @@ void add_shim_command(CLI::App& app, Context& context)
     });
 
     CLI::App* const removes = command->add_subcommand("remove", "Remove shims, and nothing else");
+    removes->footer("Example: sudo warmctl shim remove matlab");
     const auto removed_folder = add_folder(*removes);
     const auto removed = add_programs(*removes);
     removes->callback([&context, removed_folder, removed] { remove(context, absolute(*removed_folder), *removed); });
 
     CLI::App* const lists = command->add_subcommand("list", "List the shims in a folder");
+    lists->footer("Example: warmctl shim list");
     const auto listed_folder = add_folder(*lists);
     lists->callback([&context, listed_folder] { list(context, absolute(*listed_folder)); });
 }

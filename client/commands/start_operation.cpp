@@ -9,7 +9,7 @@ void start_operation(const Context& context, const std::string& method, const st
                      const std::function<std::string(const Operation&)>& result)
 {
     const ApiClient api = context.api();
-    const Json started = method == "DELETE" ? api.del(path) : api.post(path);
+    const Json started = method == "DELETE" ? api.del(path) : api.start(path);
     Operation operation = contract::decode_operation(started);
     if (wait) operation = follow(api, context.output, operation);
     if (context.output.json) {

@@ -5,6 +5,10 @@ import http.server
 import json
 import os
 import pathlib
+import pty
+import re
+import select
+import shutil
 import signal
 import socketserver
 import subprocess
@@ -27,13 +31,29 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
 
+class TcpServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+
+
+DROP = object()  # an answer: the connection breaks
+
+
+class Raw:
+    """An answer that is text as it is."""
+
+    def __init__(self, kind, *pieces):
+        self.kind, self.pieces = kind, pieces
+
+
 class Daemon:
-    """Answers "METHOD /path" with what `answers` has for it: a document, (status, document), or a function that gets the
-    request's body and a function that writes one frame. `requests` is what was asked, in order."""
+    """Answers "METHOD /path" with what `answers` has for it: a document, (status, document[, headers]), DROP, a Raw, a
+    function that gets the request's body and a function that writes one frame, or a list of these, of which each is used
+    once and the last for ever. `requests` is what was asked, in order, and `headers` with which headers."""
 
     def __init__(self, socket):
         self.answers = {}
         self.requests = []
+        self.headers = []
         self.signalled = threading.Event()
         daemon = self
 
@@ -42,17 +62,34 @@ class Daemon:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = json.loads(self.rfile.read(length)) if length else None
                 daemon.requests.append((f"{self.command} {self.path}", body))
+                daemon.headers.append(self.headers)
                 missing = (404, {"code": "not_found", "detail": f"no {self.path}", "title": "not found"})
                 answer = daemon.answers.get(f"{self.command} {self.path}", missing)
+                if isinstance(answer, list):
+                    answer = answer.pop(0) if len(answer) > 1 else answer[0]
+                if answer is DROP:
+                    return
+                if isinstance(answer, Raw):
+                    self.send_response(200)
+                    self.send_header("Content-Type", answer.kind)
+                    self.end_headers()
+                    for piece in answer.pieces:
+                        if callable(piece):
+                            piece()
+                        else:
+                            self.wfile.write(piece.encode())
+                    return
                 if callable(answer):
                     self.send_response(200)
                     self.send_header("Content-Type", "application/x-ndjson")
                     self.end_headers()
                     answer(body, lambda **frame: self.wfile.write(json.dumps(frame).encode() + b"\n"))
                     return
-                status, document = answer if isinstance(answer, tuple) else (200, answer)
-                text = json.dumps(document).encode()
+                status, document, *more = answer if isinstance(answer, tuple) else (200, answer)
+                text = json.dumps(document).encode() if document is not None else b""
                 self.send_response(status)
+                for name, value in (more[0] if more else {}).items():
+                    self.send_header(name, value)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
@@ -66,7 +103,7 @@ class Daemon:
             def log_message(self, *_):
                 pass
 
-        self.server = Server(socket, Handler)
+        self.server = Server(socket, Handler) if socket else TcpServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def end(self):
@@ -113,6 +150,7 @@ def run_answer(path="pool", frames=(), status=0, **more):
     return answer
 
 
+LOOK = "  next:  look at what there is: warmctl template list, checkpoint list, instance list --all\n"
 RUN = "POST /v1/templates/t/run"
 
 
@@ -157,7 +195,7 @@ class Run(Case):
         self.assertEqual(self.run_it("run", "t", "--code", "1"), (124, "", "warmctl: the command was killed after 2 ms\n"))
 
     def test_a_refusal_is_125(self):
-        self.assertEqual(self.run_it("run", "t", "--code", "1"), (125, "", "warmctl: no /v1/templates/t/run\n"))
+        self.assertEqual(self.run_it("run", "t", "--code", "1"), (125, "", "warmctl: no /v1/templates/t/run\n" + LOOK))
 
     def test_a_stream_without_an_end_is_125(self):
         self.daemon.answers[RUN] = lambda _, write: write(type="start", exec="exec-1", instance="inst-1", path="pool")
@@ -403,7 +441,8 @@ class Bench(Case):
             write(**finished(3))
         self.daemon.answers["POST /v1/instances/inst-3/exec"] = execute
         status, out, err = self.run_it("-q", "bench", "t", "-n", "1", "--no-podman")
-        self.assertEqual((status, out, err), (1, "", "warmctl: the command ended with 3\n  cause: boom\n"))
+        self.assertEqual((status, out, err), (1, "", "warmctl: the command ended with 3\n  cause: boom\n"
+                                             "  next:  journalctl -u warmd; warmctl operation list\n"))
         self.expect_removed("inst-2", "inst-3", "ckpt-1")
 
     def test_ctrl_c_cancels_what_runs_and_removes_what_was_made(self):
@@ -420,6 +459,434 @@ class Bench(Case):
             process.send_signal(signal.SIGINT)
             self.assertEqual(process.wait(LIMIT), 130)
         self.expect_removed("op-1", "inst-2", "ckpt-1")
+
+
+class Terminal:
+    """A program on a terminal of its own."""
+
+    def __init__(self, case, *arguments, **environment):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            default_signals()
+            os.execvpe(warmctl, [warmctl, *arguments], case.environment(**{"TERM": "xterm", **environment}))
+        self.text = ""
+
+    def read(self):
+        """False at the end."""
+        if not select.select([self.fd], [], [], LIMIT)[0]:
+            raise AssertionError("nothing more came after: " + self.text)
+        try:
+            piece = os.read(self.fd, 65536)
+        except OSError:
+            return False
+        self.text += piece.decode()
+        return bool(piece)
+
+    def wait_for(self, words):
+        while words not in self.text:
+            if not self.read():
+                raise AssertionError(f"{words!r} is not in {self.text!r}")
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def end(self):
+        while self.read():
+            pass
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), self.text
+
+
+class Progress(Case):
+    def setUp(self):
+        super().setUp()
+        running = {**operation("warm", state="running"), "phase": "init"}
+        ended = operation("warm", "inst-1", phases=[("init", 2.0)])
+        self.daemon.answers["POST /v1/templates/t/warm"] = (202, running)
+        for wait in ("150ms", "1s"):
+            self.daemon.answers[f"GET /v1/operations/op-1?wait={wait}"] = [running, ended]
+
+    def test_each_change_is_a_line_where_there_is_no_terminal(self):
+        status, out, err = self.run_it("warm", "t")
+        self.assertEqual((status, out), (0, "inst-1\n"))
+        self.assertRegex(err, r"^warm t: running\ninit     2 ms\nwarm t: succeeded in \d+ ms\n$")
+        self.assertEqual(self.run_it("warm", "t", "-q")[2], "")
+
+    def test_a_terminal_has_one_line_that_is_drawn_anew(self):
+        status, text = Terminal(self, "warm", "t").end()
+        self.assertEqual(status, 0)
+        self.assertIn("\r\x1b[K\x1b[33m|\x1b[0m warm t: init\x1b[2m  ", text)
+        self.assertRegex(text, r"\x1b\[32mwarm t: succeeded in \d+ ms\x1b\[0m\r\n")
+
+    def test_no_color_has_the_line_without_colours(self):
+        for more, environment in (((), {"NO_COLOR": "1"}), (("--color=never",), {})):
+            text = Terminal(self, "warm", "t", *more, **environment).end()[1]
+            self.assertIn("\r\x1b[K| warm t: init", text)
+            self.assertNotIn("\x1b[3", text)
+            self.setUp()
+
+    def test_a_dumb_terminal_has_neither(self):
+        self.assertNotIn("\x1b", Terminal(self, "warm", "t", TERM="dumb").end()[1])
+
+    def test_colours_where_they_are_asked_for(self):
+        self.assertIn("\x1b[31mwarmctl:", self.run_it("--color", "always", "pool", "show", "x", NO_COLOR="1")[2])
+
+    def test_an_interrupted_wait_says_that_the_operation_goes_on(self):
+        asked, over = threading.Event(), threading.Event()
+        self.addCleanup(over.set)
+
+        def wait(_, __):
+            asked.set()
+            over.wait(LIMIT)
+        self.daemon.answers["GET /v1/operations/op-1?wait=1s"] = wait
+        with self.start("warm", "t") as process:
+            self.assertTrue(asked.wait(LIMIT))
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(LIMIT), 130)
+            self.assertIn("warmctl: op-1 goes on\n  next:  warmctl operation wait op-1", process.stderr.read())
+
+
+class CommandLine(Case):
+    def test_says_what_was_probably_meant(self):
+        self.assertEqual(self.run_it("pool", "lst"), (2, "", "warmctl: lst: did you mean warmctl pool list?\n"
+                                                             "  next:  warmctl pool --help\n"))
+        self.assertEqual(self.run_it("status", "--jsno")[::2],
+                         (2, "warmctl: --jsno: did you mean --json?\n  next:  warmctl status --help\n"))
+
+    def test_a_missing_word_names_the_help(self):
+        status, _, err = self.run_it("pool")
+        self.assertEqual(status, 2)
+        self.assertTrue(err.endswith("  next:  warmctl pool --help\n"), err)
+
+    def test_nouns_and_their_short_forms_ask_the_same(self):
+        for short, noun in ((("warm", "t"), ("template", "warm", "t")), (("checkpoint", "t"), ("checkpoint", "create", "t")),
+                            (("restore", "t"), ("checkpoint", "restore", "t")), (("run", "t", "--code", "1"), ("template", "run", "t", "--code", "1")),
+                            (("exec", "i", "--code", "1"), ("instance", "exec", "i", "--code", "1")),
+                            (("operation", "o"), ("operation", "show", "o")), (("why", "t"), ("pool", "why", "t"))):
+            self.daemon.requests.clear()
+            self.run_it(*short)
+            asked = list(self.daemon.requests)
+            self.run_it(*noun)
+            self.assertEqual(self.daemon.requests, asked * 2)
+
+    def test_exit_statuses_are_documented_as_they_are_in_the_manual(self):
+        page = subprocess.run([warmctl, "__man"], capture_output=True, text=True, check=True).stdout
+        found = re.findall(r"^\.TP\n\\fB([^\n]*)\\fR\n", page[page.index(".SH EXIT STATUS"):page.index(".SH ENVIRONMENT")], re.M)
+        docs = pathlib.Path(__file__).resolve().parents[2] / "docs/warmctl.md"
+        rows = re.findall(r"^\| ([^|]+) \| ", docs.read_text().split("## Exit statuses")[1].split("##")[0], re.M)
+        self.assertEqual([row for row in rows if row not in ("status", "---")], found)
+
+
+class Tcp(Case):
+    def setUp(self):
+        super().setUp()
+        self.daemon = Daemon(None)
+        self.addCleanup(self.daemon.end)
+        self.socket = f"tcp://127.0.0.1:{self.daemon.server.server_address[1]}"
+        self.daemon.answers["GET /v1/whoami"] = {"role": "exec", "name": "token ci", "via": "tcp"}
+
+    def test_the_token_goes_along(self):
+        status, out, _ = self.run_it("whoami", WARMD_TOKEN="secret")
+        self.assertEqual((status, out.split()), (0, ["role", "exec", "name", "token", "ci", "via", "tcp"]))
+        self.assertEqual(self.daemon.headers[0]["Authorization"], "Bearer secret")
+        self.assertEqual(self.daemon.headers[0]["Host"], self.socket.removeprefix("tcp://"))
+
+    def test_the_token_can_be_in_a_file(self):
+        (self.folder / "token").write_text("filed\n")
+        self.run_it("whoami", WARMD_TOKEN_FILE=str(self.folder / "token"))
+        self.assertEqual(self.daemon.headers[0]["Authorization"], "Bearer filed")
+        status, _, err = self.run_it("whoami", WARMD_TOKEN_FILE="/nonexistent/token")
+        self.assertEqual(status, 1)
+        self.assertIn("next:", err)
+
+    def test_without_a_token_none_is_sent(self):
+        self.run_it("whoami")
+        self.assertNotIn("Authorization", self.daemon.headers[0])
+
+    def test_what_to_do_about_a_refusal_is_said(self):
+        for status, code, words in ((401, "unauthenticated", "WARMD_TOKEN"), (403, "forbidden", "warmctl whoami")):
+            self.daemon.answers["GET /v1/pools"] = (status, {"code": code, "detail": "no", "title": code})
+            err = self.run_it("pool", "list")[2]
+            self.assertIn("warmctl: no\n  next:  ", err)
+            self.assertIn(words, err)
+
+
+class Retries(Case):
+    WARM = "POST /v1/templates/t/warm"
+
+    def keys(self):
+        return [headers["Idempotency-Key"] for (request, _), headers in zip(self.daemon.requests, self.daemon.headers)
+                if request == self.WARM]
+
+    def test_a_lost_connection_is_repeated_with_the_same_key(self):
+        self.daemon.answers[self.WARM] = [DROP, operation("warm", "inst-1")]
+        status, out, err = self.run_it("warm", "t")
+        self.assertEqual((status, out), (0, "inst-1\n"))
+        self.assertIn("warmctl: the connection to the daemon broke; trying again in 250ms\n", err)
+        first, second = self.keys()
+        self.assertEqual(first, second)
+        self.assertGreaterEqual(len(first), 32)
+        self.run_it("warm", "t")
+        self.assertNotEqual(self.keys()[2], first)
+
+    def test_what_the_lost_request_is_still_at_is_waited_for(self):
+        under_way = (409, {"code": "conflict", "detail": "under way", "title": ""}, {"Retry-After": "0"})
+        self.daemon.answers[self.WARM] = [DROP, under_way, operation("warm", "inst-1")]
+        self.assertEqual(self.run_it("warm", "t", "-q"), (0, "inst-1\n", ""))
+        self.assertEqual(len(set(self.keys())), 1)
+        self.daemon.answers[self.WARM] = under_way
+        self.assertEqual(self.run_it("warm", "t", "-q")[0], 1, "there is nothing of ours to wait for")
+
+    def test_a_busy_daemon_is_asked_again_when_it_says(self):
+        busy = (503, {"code": "busy", "detail": "the queue is full", "title": "busy"}, {"Retry-After": "1"})
+        self.daemon.answers[self.WARM] = [busy, operation("warm", "inst-1")]
+        self.assertEqual(self.run_it("warm", "t", "-q"), (0, "inst-1\n", ""))
+        self.assertEqual(len(set(self.keys())), 1)
+
+    def test_gives_up(self):
+        busy = (503, {"code": "busy", "detail": "the queue is full", "title": "busy"}, {"Retry-After": "0"})
+        self.daemon.answers[self.WARM] = busy
+        status, _, err = self.run_it("warm", "t", "-q")
+        self.assertEqual((status, len(self.keys())), (1, 4))
+        self.assertIn("the queue is full", err)
+
+    def test_what_is_refused_for_good_is_not_repeated(self):
+        self.daemon.answers[self.WARM] = (409, {"code": "conflict", "detail": "no", "title": "no"})
+        self.assertEqual(self.run_it("warm", "t")[0], 1)
+        self.assertEqual(len(self.keys()), 1)
+
+    def test_a_lease_says_itself_how_long_to_wait(self):
+        path = "POST /v1/pools/t/leases"
+        self.daemon.answers[path] = (503, {"code": "busy", "detail": "none", "title": "busy"}, {"Retry-After": "0"})
+        self.assertEqual(self.run_it("lease", "acquire", "t")[0], 1)
+        self.assertEqual(self.asked(), [path])
+        self.assertIn("Idempotency-Key", self.daemon.headers[0])
+
+
+STATUS = {"version": "1.2.3", "started_at": "2026-01-31T08:00:00.000Z", "recovered": True, "templates": 1,
+          "operations": {"active": 0}, "instances": {"live": 2}, "leases": {"active": 1}, "pools": [POOL],
+          "checkpoints": {"available": 3, "bytes": 184000000},
+          "store": {"free_bytes": 5000000000, "total_bytes": 9000000000, "unpacked_bytes": 400000000}, "last_event": 5}
+
+
+def change(number, state):
+    data = {"id": number, "at": "2026-01-31T12:00:00.000Z", "kind": "instance", "subject": "inst-1", "template": "t",
+            "state": state, "reason": ""}
+    return f"id: {number}\nevent: change\ndata: {json.dumps(data)}\n\n"
+
+
+HELLO = 'retry: 50\n\nid: 5\nevent: hello\ndata: {"newest":5}\n\n'
+
+
+class Looking(Case):
+    def setUp(self):
+        super().setUp()
+        self.over = threading.Event()
+        self.addCleanup(self.over.set)
+        self.daemon.answers.update({"GET /v1/status": STATUS, "GET /readyz": {"status": "ok"}})
+
+    def test_status_is_a_summary(self):
+        status, out, err = self.run_it("status")
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, r"ready +yes\n")
+        self.assertRegex(out, r"store +5.0 GB free of 9.0 GB, 184 MB in tarballs, 400 MB unpacked\n")
+        self.assertRegex(out, r"\nt +1 +0 +1 +0 +0 +2 +4 +no checkpoint\n")
+        self.assertEqual(json.loads(self.run_it("status", "--json")[1]), STATUS)
+
+    def test_status_says_why_the_daemon_is_not_ready(self):
+        self.daemon.answers["GET /readyz"] = (503, {"code": "unavailable", "detail": "no Podman", "hint": "start it", "title": ""})
+        self.assertRegex(self.run_it("status")[1], r"ready +no: no Podman \(next: start it\)\n")
+
+    def test_events_go_on_after_a_broken_stream(self):
+        self.daemon.answers["GET /v1/events"] = [
+            Raw("text/event-stream", HELLO, ": keepalive\n\n", change(6, "warming")),
+            Raw("text/event-stream", change(7, "idle"), lambda: self.over.wait(LIMIT))]
+        with self.start("events") as process:
+            self.assertEqual(process.stdout.readline(), "12:00:00.000  inst-1  t  warming\n")
+            self.assertEqual(process.stdout.readline(), "12:00:00.000  inst-1  t  idle\n")
+            process.terminate()
+        self.assertEqual([headers["Last-Event-ID"] for headers in self.daemon.headers], [None, "6"])
+
+    def test_events_since_as_documents(self):
+        self.daemon.answers["GET /v1/events"] = [Raw("text/event-stream", change(6, "idle")), (403, {"code": "forbidden", "detail": "no"})]
+        status, out, err = self.run_it("events", "--json", "--since", "5")
+        self.assertEqual(status, 1)
+        self.assertEqual(json.loads(out)["subject"], "inst-1")
+        self.assertIn("connecting again", err)
+        self.assertEqual(self.daemon.headers[0]["Last-Event-ID"], "5")
+
+    def test_watch_draws_what_changes_and_polls_when_the_stream_breaks(self):
+        broken = threading.Event()
+        self.daemon.answers["GET /v1/events"] = [
+            Raw("text/event-stream", HELLO, change(6, "warming"), lambda: broken.wait(LIMIT)), DROP]
+        self.daemon.answers["GET /v1/status"] = [(200, STATUS, {"ETag": '"a"'}), (304, None),
+                                                 (200, {**STATUS, "version": "9.9.9"}, {"ETag": '"b"'})]
+        terminal = Terminal(self, "watch")
+        terminal.wait_for("inst-1  t  warming")
+        terminal.wait_for("live")
+        broken.set()
+        terminal.wait_for("polling")
+        terminal.wait_for("9.9.9")
+        terminal.type("q")
+        status, text = terminal.end()
+        self.assertEqual(status, 0)
+        self.assertTrue(text.startswith("\x1b[?1049h") and text.endswith("\x1b[?1049l"), repr(text))
+        asked = [headers["If-None-Match"] for (path, _), headers in zip(self.daemon.requests, self.daemon.headers)
+                 if path == "GET /v1/status"]
+        self.assertEqual(asked[:2], [None, '"a"'])
+
+    def test_watch_once_and_without_a_terminal(self):
+        self.assertRegex(self.run_it("watch", "--once")[1], r"^warmd +1.2.3\n")
+        self.daemon.answers["GET /v1/events"] = [Raw("text/event-stream", HELLO, change(6, "idle")), (403, {"code": "forbidden", "detail": "no"})]
+        self.assertEqual(self.run_it("watch")[1], "12:00:00.000  inst-1  t  idle\n")
+
+
+def checkpoint(name, state="available", digest="new", day=1):
+    return {"id": name, "template": "t", "template_digest": digest, "state": state, "reason": None, "source": None,
+            "image": "i", "image_id": "i", "size_bytes": 1000000, "sha256": None, "phases": [], "environment": {},
+            "statistics": {}, "created_at": f"2026-01-{day:02}T12:00:00.000Z", "available_at": None}
+
+
+class Store(Case):
+    def setUp(self):
+        super().setUp()
+
+        def page(*items):
+            return {"items": list(items), "next_cursor": None}
+        checkpoints = page(checkpoint("ckpt-4", day=4), checkpoint("ckpt-3", "failed", day=3), checkpoint("ckpt-2", day=2),
+                           checkpoint("ckpt-1", digest="old"))
+        self.daemon.answers.update({
+            "GET /v1/status": STATUS, "GET /v1/checkpoints": checkpoints, "GET /v1/checkpoints?template=t": checkpoints,
+            "GET /v1/templates": page({"name": "t", "digest": "new"}), "GET /v1/templates/t": {"name": "t", "digest": "new"},
+            "GET /v1/instances": page(), "GET /v1/pools": page({**POOL, "checkpoint": "ckpt-4"}), "GET /v1/pools/t": POOL,
+            "GET /v1/operations?limit=1000": page(), "GET /v1/leases?all=true&limit=1000": page(LEASE),
+            **{f"DELETE /v1/checkpoints/ckpt-{n}": operation("delete_checkpoint") for n in range(1, 5)}})
+
+    def deleted(self):
+        return sorted(path.rsplit("/", 1)[1] for path in self.asked() if path.startswith("DELETE"))
+
+    def test_df_says_what_can_be_reclaimed(self):
+        out = self.run_it("df")[1]
+        self.assertRegex(out, r"\nt +4 +4.0 MB +3.0 MB\n")
+        self.assertRegex(out, r"unpacked +400 MB\n")
+        self.assertEqual(json.loads(self.run_it("--json", "df")[1])["reclaimable_bytes"], 3000000)
+
+    def test_prune_wants_to_be_sure(self):
+        status, out, err = self.run_it("prune")
+        self.assertEqual(status, 2)
+        self.assertEqual([line.split()[0] for line in out.splitlines()], ["CHECKPOINT", "ckpt-3", "ckpt-2", "ckpt-1"])
+        self.assertIn("add --yes", err)
+        status, _, err = self.run_it("prune", "--dry-run")
+        self.assertEqual((status, err), (0, "warmctl: would delete 3 checkpoints, 3.0 MB\n"))
+        self.assertEqual(self.deleted(), [])
+
+    def test_prune_deletes(self):
+        self.assertEqual(self.run_it("prune", "--yes")[::2], (0, "warmctl: deleted 3 checkpoints, 3.0 MB\n"))
+        self.assertEqual(self.deleted(), ["ckpt-1", "ckpt-2", "ckpt-3"])
+
+    def test_prune_asks_on_a_terminal(self):
+        for answer, deleted in (("n", []), ("y", ["ckpt-1", "ckpt-2", "ckpt-3"])):
+            terminal = Terminal(self, "prune")
+            terminal.wait_for("delete 3 checkpoints, 3.0 MB? [y/N]")
+            terminal.type(answer + "\n")
+            self.assertEqual(terminal.end()[0], 0)
+            self.assertEqual(self.deleted(), deleted)
+
+    def test_prune_goes_on_after_one_that_cannot_be_deleted(self):
+        self.daemon.answers["DELETE /v1/checkpoints/ckpt-3"] = (409, {"code": "conflict", "detail": "in use"})
+        status, _, err = self.run_it("prune", "--yes")
+        self.assertEqual(status, 1)
+        self.assertIn("in use", err)
+        self.assertEqual(self.deleted(), ["ckpt-1", "ckpt-2", "ckpt-3"])
+
+    def test_why(self):
+        self.assertEqual(self.run_it("why", "t")[0], 0)
+        self.daemon.answers["GET /v1/pools/t"] = {**POOL, "idle": 0, "filling": 0, "leased": 4}
+        status, out, _ = self.run_it("why", "t")
+        self.assertEqual(status, 1)
+        self.assertRegex(out, r"because +4 of at most 4 instances are leased\n")
+        self.assertRegex(out, r"last leases .*: pool, waited 0 ms\n")
+        document = json.loads(self.run_it("--json", "why", "t")[1])
+        self.assertEqual((document["served"], document["leases"][0]["id"]), (False, "lease-1"))
+
+    def test_why_of_a_template_that_is_not_there(self):
+        self.daemon.answers["GET /v1/templates"]["items"] = [{"name": "octave", "digest": "d"}]
+        self.assertIn("next:  did you mean octave?", self.run_it("why", "octvae")[2])
+
+
+class Shells(Case):
+    def setUp(self):
+        super().setUp()
+        self.daemon.answers["GET /v1/templates"] = {"items": [{"name": "octave", "description": "GNU Octave"}], "next_cursor": None}
+
+    def script(self, shell):
+        path = self.folder / f"completion.{shell}"
+        path.write_text(subprocess.run([warmctl, "completion", shell], capture_output=True, text=True, check=True).stdout)
+        return str(path)
+
+    def run_shell(self, *command):
+        environment = self.environment(PATH=f"{pathlib.Path(warmctl).parent}:{os.environ['PATH']}")
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout.split()
+
+    def complete_in_bash(self, *words):
+        return self.run_shell("bash", "-c", 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _warmctl; '
+                              'printf "%s\\n" "${COMPREPLY[@]}"', "bash", self.script("bash"), "warmctl", *words)
+
+    def test_bash_completes(self):
+        self.assertEqual(self.complete_in_bash("chec"), ["checkpoint"])
+        self.assertEqual(self.complete_in_bash("warm", ""), ["octave"])
+        self.assertEqual(self.complete_in_bash("completion", "z"), ["zsh"])
+        self.assertEqual(self.run_shell("bash", "-c", 'source "$1"; complete -p warmctl', "bash", self.script("bash"))[-1], "warmctl")
+
+    def test_no_daemon_is_silence(self):
+        self.socket = "/nonexistent/socket"
+        self.assertEqual(self.complete_in_bash("warm", ""), [])
+
+    def test_a_daemon_that_does_not_answer_is_waited_for_a_second(self):
+        over = threading.Event()
+        self.addCleanup(over.set)
+        self.daemon.answers["GET /v1/templates"] = lambda _, __: over.wait(LIMIT)
+        self.assertEqual(self.complete_in_bash("warm", ""), [])
+        self.assertFalse(over.is_set())
+
+    def test_scripts_are_well_formed(self):
+        for shell, check in (("bash", ["shellcheck"]), ("zsh", ["zsh", "-n"]), ("fish", ["fish", "-n"])):
+            with self.subTest(shell):
+                if shutil.which(check[0]) is None:
+                    self.skipTest(check[0] + " is not installed")
+                self.assertEqual(self.run_shell(*check, self.script(shell)), [])
+
+    def test_zsh_completes(self):
+        if shutil.which("zsh") is None:
+            self.skipTest("zsh is not installed")
+        found = self.run_shell("zsh", "-f", "-c", 'compdef() { :; }; _describe() { print -l -- ${(P)2}; }; source "$1"; '
+                               'words=(warmctl warm ""); CURRENT=3; _warmctl', "zsh", self.script("zsh"))
+        self.assertEqual(found, ["octave:GNU", "Octave"])
+
+    def test_fish_completes(self):
+        if shutil.which("fish") is None:
+            self.skipTest("fish is not installed")
+        found = self.run_shell("fish", "--no-config", "-c", f"source {self.script('fish')}; complete -C 'warmctl warm '")
+        self.assertIn("octave", found)
+
+    def test_manual_pages_are_without_warnings(self):
+        if shutil.which("groff") is None:
+            self.skipTest("groff is not installed")
+        made = self.folder / "warmctl.1"
+        made.write_text(subprocess.run([warmctl, "__man"], capture_output=True, text=True, check=True).stdout)
+        written = pathlib.Path(__file__).resolve().parents[2] / "docs/man"
+        for page in (made, written / "warmd.8", written / "warmd.toml.5"):
+            done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z", str(page)], capture_output=True, text=True, timeout=LIMIT)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), page)
+
+    def test_the_manual_has_every_key_of_the_configuration(self):
+        docs = pathlib.Path(__file__).resolve().parents[2] / "docs"
+        keys = re.findall(r"^\| `([a-z_.\[\]]+)`", (docs / "templates.md").read_text(), re.M)
+        page = (docs / "man/warmd.toml.5").read_text()
+        self.assertGreater(len(keys), 20)
+        self.assertEqual([key for key in keys if f"\\fB{key}\\fR" not in page], [])
 
 
 if __name__ == "__main__":
