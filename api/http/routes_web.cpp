@@ -48,9 +48,8 @@ Response answer(const Request& request, std::string_view name)
 void add_web_routes(Router& router)
 {
     router.get("/", [](const Request& request) { return answer(request, "index.html"); }, {.role = Role::none});
-    router.get(
-        "/web/{file}", [](const Request& request) { return answer(request, request.params.at("file")); },
-        {.role = Role::none});
+    router.get("/web/{file}", [](const Request& request) { return answer(request, request.params.at("file")); },
+               {.role = Role::none});
 }
 
 }  // namespace warmd::http
