@@ -127,7 +127,7 @@ byId("waterfall-kind").addEventListener("change", () => renderWaterfall(model, f
 const themes = ["auto", "light", "dark"];
 function showTheme() {
     const now = document.documentElement.dataset.theme ?? "auto";
-    setText(byId("theme"), { auto: "Auto", light: "Light", dark: "Dark" }[now]);
+    setText(byId("theme"), { auto: "◐ Auto", light: "☀ Light", dark: "☾ Dark" }[now]);
     byId("theme").setAttribute("aria-label", `Theme: ${now === "auto" ? "automatic" : now}`);
     return now;
 }

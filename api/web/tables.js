@@ -11,7 +11,7 @@ export const badge = (state) => el("span", { class: "badge", "data-state": print
 
 const id = (text) => el("code", { class: "id", title: printable(text, 100) }, el("bdi", {}, printable(text, 60)));
 const name = (text) => el("bdi", { class: "name" }, printable(text ?? "–", 80));
-const note = (text) => (text ? el("p", { class: "note", title: printable(text, 1000) }, el("bdi", {}, printable(text, 400))) : null);
+const note = (text, bad) => (text ? el("p", { class: bad ? "note bad" : "note", title: printable(text, 1000) }, el("bdi", {}, printable(text, 400))) : null);
 const td = (label, attributes, ...children) => el("td", { "data-label": label, ...attributes }, ...children);
 
 /** The phases of an operation as one bar, in proportion; the one it is in moves. */
@@ -144,7 +144,7 @@ export class Tables {
         const path = `/v1/checkpoints/${encodeURIComponent(checkpoint.id)}`;
         const about = ["criu", "podman", "kernel"].filter((key) => checkpoint.environment[key]).map((key) => `${key} ${checkpoint.environment[key]}`).join(" · ");
         return el("tr", {},
-            td("Checkpoint", {}, id(checkpoint.id), about && el("span", { class: "faint sub" }, el("bdi", {}, printable(about, 100))), note(checkpoint.reason)),
+            td("Checkpoint", {}, id(checkpoint.id), about && el("span", { class: "faint sub" }, el("bdi", {}, printable(about, 100))), note(checkpoint.reason, true)),
             td("Template", {}, name(checkpoint.template)),
             td("State", {}, badge(checkpoint.state)),
             td("Size", { class: "num" }, checkpoint.size_bytes ? bytes(checkpoint.size_bytes) : "–"),
