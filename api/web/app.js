@@ -36,7 +36,10 @@ function draw() {
         renderFilter();
     }
     if (has("feed")) renderFeed(model, filter);
-    if (has("connection")) renderConnection();
+    if (has("connection")) {
+        renderConnection();
+        renderStrip(model);
+    }
     dirty.clear();
 }
 

@@ -16,7 +16,8 @@ export function renderStrip(model) {
     const used = store.total_bytes - store.free_bytes;
     const waiting = status.pools.reduce((sum, pool) => sum + pool.waiting, 0);
     const tiles = [
-        !ready ? tile("ready", "Daemon", "…", "being asked")
+        model.connection.state === "reconnecting" ? tile("ready", "Daemon", "No answer", "everything here is as it was when the connection was lost", "bad")
+            : !ready ? tile("ready", "Daemon", "…", "being asked")
             : ready.ok ? tile("ready", "Daemon", "Ready", "Podman and CRIU answer", "good")
                 : tile("ready", "Daemon", "Not ready", [printable(ready.detail, 300), ready.hint && printable(ready.hint, 300)].filter(Boolean).join(" – "), "bad"),
         tile("instances", "Instances", String(status.instances.live), "alive"),

@@ -3,7 +3,7 @@ import { byId, el, reconcile, setText } from "./dom.js";
 import { count, full, printable, span } from "./format.js";
 import { byOrder, colourOf, css } from "./phases.js";
 
-const WATERFALL = 12;
+const WATERFALL = 15;
 
 function quantile(sorted, q) {
     return sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)];

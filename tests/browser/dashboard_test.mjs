@@ -124,7 +124,7 @@ mocked("every section shows its data", asItIs, async ({ data, page, watched }) =
     assert.match(await page.locator("#leases").innerText(), /of 5m/);
     assert.match(await page.locator("#pools").innerText(), /Held back: no checkpoint/);
     assert.equal(await page.locator(".plot canvas").count(), 2);
-    assert.equal(await page.locator("#waterfall li").count(), 12);
+    assert.equal(await page.locator("#waterfall li").count(), 15);
     assert.match(await page.locator("#stats-restore").innerText(), /after_restore/);
     assert.equal(await page.locator("#events li").count(), data.events.length);
     assert.match(await page.locator("#operations").innerText(), /init did not end in time/);
@@ -188,6 +188,7 @@ mocked("a lost connection comes back and misses nothing", asItIs, async ({ mock,
     await page.locator("#events li").first().waitFor();
     mock.down();
     await state(page, "reconnecting");
+    await page.locator("#tile-ready", { hasText: "No answer" }).waitFor();
     await watched.axe("disconnected");
     await watched.shot("disconnected");
     data.checkpoints.unshift({ ...data.checkpoints[2], id: "ckpt-1kg3mmeanwhile" });
