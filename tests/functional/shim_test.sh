@@ -38,7 +38,7 @@ expect_equal $? 9 "the status of the real program"
 expect_equal "$(WARMD_SHIM=off octave --eval 1)" "real: --eval 1" WARMD_SHIM=off
 
 # Without warmd.
-systemctl stop warmd
+systemctl stop warmd.socket warmd
 out=$(octave --eval 1 2> "$work/err")
 expect_equal "$?:$out" "9:real: --eval 1" "without warmd"
 expect_equal "$(cat "$work/err")" "warmctl: no daemon answers on $socket; running $work/real/octave here instead"
