@@ -38,8 +38,12 @@ Response answer(const Request& request, std::string_view name)
                         {"Referrer-Policy", "no-referrer"},
                         {"Cross-Origin-Opener-Policy", "same-origin"},
                         {"Cross-Origin-Resource-Policy", "same-origin"}};
-    if (holds(request.header("if-none-match"), file->etag)) response.status = 304;
-    else response.body = file->bytes;
+    if (holds(request.header("if-none-match"), file->etag)) {
+        response.status = 304;
+        response.content_type.clear();
+    } else {
+        response.body = file->bytes;
+    }
     return response;
 }
 

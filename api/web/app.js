@@ -1,5 +1,5 @@
 // The dashboard: who is looking, what is shown, what is drawn anew when something changes.
-import { Actions } from "./actions.js";
+import { Actions, sayError } from "./actions.js";
 import { Api } from "./api.js";
 import { byId, el, setText, tick } from "./dom.js";
 import { printable } from "./format.js";
@@ -17,6 +17,7 @@ const tables = new Tables(model, actions);
 const timings = new Timings();
 const dirty = new Set();
 let filter = "";
+let complaint = "";
 
 function changed(what) {
     if (dirty.size === 0) requestAnimationFrame(draw);
@@ -107,6 +108,8 @@ async function begin() {
             signOut(error);
             return;
         }
+        if (!error.unreachable && complaint !== error.message) sayError("Reading the state", error);
+        complaint = error.message; // once, however often it is tried
         model.connection = { state: "reconnecting", wait: 1 };
         renderConnection();
         setTimeout(begin, 2000 + Math.random() * 1000);

@@ -338,6 +338,15 @@ mocked("over TCP a token is asked for, kept, and forgotten", (data) => {
     assert.equal(await page.evaluate(() => sessionStorage.length), 0);
 }, { expectErrors: true });
 
+mocked("what keeps the page from beginning is said", asItIs, async ({ mock, page }) => {
+    await state(page, "live");
+    mock.refuse.set("GET /v1/instances", { status: 500, code: "internal", detail: "the catalog cannot be read", hint: "look at the log" });
+    await page.reload();
+    await page.getByRole("alert").filter({ hasText: "the catalog cannot be read" }).waitFor();
+    mock.refuse.clear();
+    await state(page, "live");
+}, { expectErrors: true });
+
 mocked("a user of the socket without a role is told so", (data) => {
     data.who = { role: "none", name: "uid 1002 (nobody)", via: "socket" };
 }, async ({ page }) => {
