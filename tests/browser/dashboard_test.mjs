@@ -463,7 +463,9 @@ if (options["fake-warmd"]) {
 }
 
 let failed = 0;
-for (const { name, body } of checks.filter((each) => !options.only || each.name.includes(options.only))) {
+const chosen = checks.filter((each) => !options.only || each.name.includes(options.only));
+assert.ok(chosen.length > 0, "no check has such a name");
+for (const { name, body } of chosen) {
     const begun = Date.now();
     try {
         await body();
@@ -474,5 +476,5 @@ for (const { name, body } of checks.filter((each) => !options.only || each.name.
     }
 }
 await browser.close();
-console.log(failed ? `browser: ${failed} of ${checks.length} failed` : `browser: ${checks.length} checks passed`);
+console.log(failed ? `browser: ${failed} of ${chosen.length} failed` : `browser: ${chosen.length} checks passed`);
 process.exitCode = failed ? 1 : 0;
