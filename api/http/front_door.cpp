@@ -29,6 +29,7 @@
 #include "daemon/base/error.h"
 #include "daemon/base/guarded.h"
 #include "daemon/base/id.h"
+#include "daemon/base/scope_exit.h"
 #include "daemon/base/text.h"
 
 namespace warmd::http {
@@ -260,6 +261,7 @@ private:
     std::list<std::jthread> threads_;
 
     std::atomic<bool> stopping_ = false;
+    std::atomic<bool> running_ = false;
     Guarded<std::vector<Completion>> completions_;
 
     std::mutex mutex_;
@@ -592,6 +594,11 @@ bool FrontDoor::Loop::wind_down()
 
 void FrontDoor::Loop::run()
 {
+    running_ = true;
+    const ScopeExit ended{[this] {
+        running_ = false;
+        running_.notify_all();
+    }};
     std::array<epoll_event, 256> events{};
     while (!stopping_ || !wind_down()) {
         const bool timed = !connections_.empty() || !listening_;
@@ -613,6 +620,7 @@ void FrontDoor::Loop::stop()
     stopping_ = true;
     const std::uint64_t one = 1;
     static_cast<void>(::write(wake_.get(), &one, sizeof(one)));
+    running_.wait(true);
 }
 
 void FrontDoor::Loop::work()
@@ -657,7 +665,7 @@ FrontDoor::FrontDoor(std::vector<UniqueFd> listeners, FrontDoorOptions options, 
     : loop_{std::make_unique<Loop>(std::move(listeners), options, std::move(pace_of), std::move(serve))}
 {
 }
-FrontDoor::~FrontDoor() = default;
+FrontDoor::~FrontDoor() { stop(); }
 void FrontDoor::run() { loop_->run(); }
 void FrontDoor::stop() { loop_->stop(); }
 

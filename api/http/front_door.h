@@ -49,6 +49,7 @@ public:
     using PaceOf = std::function<Pace(const RequestHead&)>;
 
     FrontDoor(std::vector<UniqueFd> listeners, FrontDoorOptions options, PaceOf pace_of, Serve serve);
+    /// As `stop`.
     ~FrontDoor();
     FrontDoor(const FrontDoor&) = delete;
     FrontDoor& operator=(const FrontDoor&) = delete;
@@ -56,7 +57,7 @@ public:
     /// Serves until `stop`: then takes no more requests, asks those in progress to stop, and returns when they have
     /// been answered.
     void run();
-    /// Any thread, any time.
+    /// Returns when `run` has. Any thread but those that serve, any time.
     void stop();
 
 private:

@@ -15,13 +15,15 @@ class Server {
 public:
     /// `listeners`: see open_listeners.
     Server(std::vector<UniqueFd> listeners, const FrontDoorOptions& options, Router router);
+    /// As `stop`.
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
     /// Serves until `stop`.
     void run();
-    /// Ends `run` once the requests in progress, which are asked to stop, have been answered. Any thread, any time.
+    /// Ends `run` once the requests in progress, which are asked to stop, have been answered, and returns when it has.
+    /// Any thread, any time.
     void stop();
 
 private:

@@ -115,7 +115,6 @@ TEST_F(RequestKeyTest, ManyAtOnceHaveOneEffect)
     checkpoint_quick();
     const std::size_t before = operations();
     std::vector<test::Reply> replies(64);
-    start_server();
     {
         std::vector<std::jthread> clients;
         for (test::Reply& reply : replies) {
