@@ -72,7 +72,7 @@ void ExecSession::handle(const contract::ExecFrame& frame)
 
 void ExecSession::start(const contract::ExecFrame& frame)
 {
-    started_ = true;
+    started_ = Started{.path = frame.path, .at = SystemClock{}.steady_now()};
     progress_.clear();
     target_.with([&frame](Target& target) {
         target.exec = frame.exec;

@@ -23,8 +23,13 @@ public:
     /// the command has ended and returns its exit status. Throws Error.
     int run(const std::string& path, const Json& body);
 
-    /// False as long as the daemon has not said that the command was started.
-    [[nodiscard]] bool started() const noexcept { return started_; }
+    struct Started {
+        std::optional<InstancePath> path;  // where the instance came from, when the daemon chose it
+        SteadyTime at;
+    };
+
+    /// Nothing as long as the daemon has not said that the command was started.
+    [[nodiscard]] const std::optional<Started>& started() const noexcept { return started_; }
 
 private:
     struct Target {
@@ -38,7 +43,7 @@ private:
 
     const ApiClient& api_;
     const Output& output_;
-    bool started_ = false;
+    std::optional<Started> started_;
     LiveLine progress_;
     std::optional<int> exit_status_;
     Guarded<Target> target_;

@@ -30,10 +30,11 @@ struct Variable {
     const char* meaning;
 };
 
-inline constexpr std::array<Variable, 5> kVariables{{
+inline constexpr std::array<Variable, 6> kVariables{{
     {"WARMD_HOST", "where the daemon listens: unix:///run/warmd/warmd.sock (the default) or tcp://127.0.0.1:8642"},
     {"WARMD_TOKEN", "the token for a daemon that is reached by TCP"},
     {"WARMD_TOKEN_FILE", "the file that has this token in its first line, when WARMD_TOKEN is not set"},
+    {"WARMD_RUN_LOG", "a file to which `run` appends a line of JSON with what it did"},
     {"NO_COLOR", "when set, no colours unless --color=always"},
     {"TERM", "when dumb, neither colours nor lines that are drawn anew"},
 }};

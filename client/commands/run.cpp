@@ -7,6 +7,8 @@
 #include "client/commands/commands.h"
 #include "client/commands/exec_options.h"
 #include "client/exec_session.h"
+#include "client/run_log.h"
+#include "daemon/base/scope_exit.h"
 #include "daemon/base/text.h"
 
 namespace warmd::client {
@@ -34,13 +36,24 @@ struct RunOptions {
     throw system_error("cannot run " + program.front(), errno, ErrorCode::not_found);
 }
 
-/// Throws Error when the command could not be run to its end. `refused`: and that nothing of it was run is certain.
-int run(const Context& context, const RunOptions& options, const ExecRequest& request, bool& refused)
+/// Notes when the command was started and in what; without a start, how long there has been none.
+void note_start(const std::optional<ExecSession::Started>& started, SteadyTime asked_at, RunRecord& record)
 {
+    const SteadyTime until = started ? started->at : SystemClock{}.steady_now();
+    record.wait = std::chrono::duration_cast<Duration>(until - asked_at);
+    if (started && started->path) record.path = to_string(*started->path);
+}
+
+/// Throws Error when the command could not be run to its end. `refused`: and that nothing of it was run is certain.
+/// `record`: what became known of it, in both cases.
+int run(const Context& context, const RunOptions& options, const ExecRequest& request, bool& refused, RunRecord& record)
+{
+    const SteadyTime asked_at = SystemClock{}.steady_now();
     contract::RunRequest document{.command = request};
     if (!options.wait.empty()) document.wait = parse_duration(options.wait);
     const ApiClient api = context.api();
     ExecSession session{api, context.output};
+    const ScopeExit note{[&session, asked_at, &record] { note_start(session.started(), asked_at, record); }};
     try {
         return session.run("/v1/templates/" + percent_encode(options.template_name) + "/run",
                            contract::encode(document));
@@ -59,10 +72,19 @@ void run_or_become(Context& context, const RunOptions& options)
     const ExecRequest request = options.or_here ? options.exec.code_request() : options.exec.request();
     context.exit_status = kExitEngineFailed;  // until the daemon says otherwise
     bool refused = false;
+    RunRecord record{.template_name = options.template_name, .path = {}, .wait = {}, .exit_status = {}};
     try {
-        context.exit_status = run(context, options, request, refused);
+        context.exit_status = run(context, options, request, refused, record);
+        record.exit_status = context.exit_status;
+        log_run(record);
     } catch (const Error& error) {
-        if (!options.or_here || !refused) throw;
+        if (!options.or_here || !refused) {
+            record.exit_status = context.exit_status;
+            log_run(record);
+            throw;
+        }
+        record.path = "here";
+        log_run(record);
         std::fprintf(stderr, "warmctl: %s; running %s here instead\n", printable(error.what()).c_str(),
                      printable(program.front()).c_str());
         context.exit_status = kExitNotFound;  // unless it can be run

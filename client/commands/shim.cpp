@@ -160,8 +160,8 @@ void add_shim_command(CLI::App& app, Context& context)
                     "  octave octave-cli  --eval CODE\n"
                     "  python python3     -c CODE, with nothing to read on standard input\n"
                     "It also runs the program itself, and says so, when warmd cannot run the code. With\n"
-                    "WARMD_SHIM=off in the environment it always does. Code runs in the container, with the\n"
-                    "container's files, folder and environment.\n"
+                    "WARMD_SHIM=off in the environment it always does, with WARMD_SHIM=strict never.\n"
+                    "Code runs in the container, with the container's files, folder and environment.\n"
                     "Example: sudo warmctl shim install matlab");
 
     CLI::App* const installs = command->add_subcommand("install", "Write shims");

@@ -46,10 +46,11 @@ export WARMD_SHIM_DEPTH
 if [ "${WARMD_SHIM-}" != off ] && find_code "$@"; then
     if command -v warmctl > /dev/null; then
         # warmctl runs the real program when warmd cannot, provided that none of the code has run.
-        if [ -n "$shim_real" ]; then set -- --or-here -- "$shim_real" "$@"; else set --; fi
+        if [ -n "$shim_real" ] && [ "${WARMD_SHIM-}" != strict ]; then set -- --or-here -- "$shim_real" "$@"; else set --; fi
         [ -z "$shim_workdir" ] || set -- --workdir "$shim_workdir" "$@"
         exec warmctl run "$shim_template" --code "$shim_code" "$@"
     fi
+    [ "${WARMD_SHIM-}" != strict ] || fail "warmctl is not on PATH, and WARMD_SHIM=strict wants nothing else to run the code"
     [ -z "$shim_real" ] || echo "$shim_name: warmctl is not on PATH; running $shim_real instead" >&2
 fi
 [ -n "$shim_real" ] || fail "not found: warmd's shim runs batch calls only, and no other $shim_name is on PATH"

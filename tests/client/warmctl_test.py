@@ -275,6 +275,52 @@ class RunOrHere(Case):
         self.assertEqual(status, 127)
         self.assertIn("cannot run /nonexistent/program", err)
 
+    def logged(self, *arguments):
+        log = self.folder / "log"
+        log.unlink(missing_ok=True)
+        self.run_it(*arguments, WARMD_RUN_LOG=str(log))
+        line, = [json.loads(line) for line in log.read_text().splitlines()]
+        self.assertRegex(line.pop("at"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+        wait = line.pop("wait_ms")
+        self.assertGreaterEqual(wait, 0)
+        self.assertLess(wait, LIMIT * 1000)
+        return wait, line
+
+    def test_what_was_run_is_logged(self):
+        for path in ("pool", "linked", "archive", "cold"):
+            self.daemon.answers[RUN] = run_answer(path, status=3)
+            self.assertEqual(self.logged("run", "t", "--code", "1")[1], {"template": "t", "path": path, "status": 3})
+        self.assertEqual(self.logged("run", "no", "--code", "1")[1], {"template": "no", "path": None, "status": 125})
+        self.daemon.answers[RUN] = lambda _, write: write(type="start", exec="exec-1", instance="inst-1", path="pool")
+        self.assertEqual(self.logged(*self.ARGUMENTS)[1], {"template": "t", "path": "pool", "status": 125})
+        del self.daemon.answers[RUN]
+        self.assertEqual(self.logged(*self.ARGUMENTS)[1], {"template": "t", "path": "here", "status": None})
+
+    def test_the_logged_wait_ends_with_the_start_of_the_command(self):
+        def answer(begin, run):
+            def it(_, write):
+                self.assertFalse(over.wait(begin))
+                write(type="start", exec="exec-1", instance="inst-1", path="pool")
+                self.assertFalse(over.wait(run))
+                write(**finished())
+            return it
+        over = threading.Event()
+        self.daemon.answers[RUN] = answer(0.2, 0)
+        self.assertGreaterEqual(self.logged("run", "t", "--code", "1")[0], 200)
+        self.daemon.answers[RUN] = answer(0, 1)
+        self.assertLess(self.logged("run", "t", "--code", "1")[0], 1000)
+
+    def test_a_log_gets_a_line_each_call_and_does_not_fail_one(self):
+        self.daemon.answers[RUN] = run_answer()
+        log = self.folder / "log"
+        for _ in range(3):
+            self.run_it("run", "t", "--code", "1", WARMD_RUN_LOG=str(log))
+        self.assertEqual(len(log.read_text().splitlines()), 3)
+        status, _, err = self.run_it("run", "t", "--code", "1", WARMD_RUN_LOG=str(self.folder))
+        self.assertEqual((status, err.count("\n")), (0, 1))
+        self.assertIn(f"WARMD_RUN_LOG: cannot open {self.folder}", err)
+        self.assertEqual(self.run_it("run", "t", "--code", "1", WARMD_RUN_LOG=""), (0, "", ""))
+
     def test_wants_code_and_a_program(self):
         self.assertEqual(self.run_it("run", "t", "--code", "1", "--or-here")[0], 2)
         self.assertEqual(self.run_it("run", "t", "--or-here", "--", "x")[0], 2)

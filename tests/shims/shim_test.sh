@@ -114,6 +114,12 @@ expect_equal "$(export code=1 found=2 real=3; PATH=$work/shims:$work/none:$syste
 # Switched off.
 expect_equal "$(WARMD_SHIM=off call octave --eval 1)" "real:<--eval><1>" WARMD_SHIM=off
 
+# Strict: warmd or nothing, for what goes to warmd.
+expect_equal "$(WARMD_SHIM=strict call matlab -batch 1)" "warmctl:<run><matlab><--code><1>" strict
+expect_equal "$(WARMD_SHIM=strict call matlab script)" "real:<script>" "strict, not for warmd"
+expect_equal "$(PATH=$work/shims:$work/real:$system WARMD_SHIM=strict matlab -batch 1 2> "$work/err"):$?" ":127" "strict without warmctl"
+expect_contains "$(cat "$work/err")" "WARMD_SHIM=strict"
+
 # Without warmctl.
 out=$(PATH=$work/shims:$work/real:$system octave --eval 1 2> "$work/err")
 expect_equal "$?:$out" "7:real:<--eval><1>" "without warmctl"
