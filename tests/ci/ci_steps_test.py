@@ -326,7 +326,7 @@ class Steps(Case):
             self.assertEqual(job.err, f"warmctl: no daemon answers on {self.folder}/no-socket; "
                                       f"running {self.folder}/real/matlab here instead\n")
             self.assertRegex(job.summary, r"^\*\*warmd: (lost|saved) -?\d+ ms in 1 call\*\*")
-            self.assertRegex(job.summary, r"\| matlab \| fell back \| \d+ ms \| -\d+ ms \|  \||\| fell back \| 0 ms \| -?0 ms")
+            self.assertRegex(job.summary, r"\| matlab \| fell back \| \d+ ms \| -\d+ ms \|  \|")
 
     def test_without_warmctl_it_starts_cold_and_says_so(self):
         for kind in self.each():
@@ -358,9 +358,9 @@ class Steps(Case):
             self.assertEqual(self.job(kind, "true", template="other", strict="true").status, 1)
 
     def test_settings_that_cannot_be_are_refused(self):
+        more = ({"template": "--force"}, {"template": "a\nb"}, {"programs": "--force"}, {"programs": "sed"}, {"programs": ","})
         for kind in self.each():
-            for settings in ({"template": HOSTILE}, {"template": "--force"}, {"template": "a\nb"}, {"programs": HOSTILE},
-                             {"programs": "--force"}, {"programs": "sed"}, {"programs": ","}):
+            for settings in ({"template": HOSTILE}, {"programs": HOSTILE}, *(more if kind is GitLab else ())):
                 job = self.job(kind, "echo began", **settings)
                 self.assertEqual((job.status, job.out), (2, ""), settings)
                 self.assertNotEqual(job.prepare_err, "")
