@@ -7,6 +7,7 @@ without PyYAML and jq. No Groovy is run: of Jenkins' file the shell commands and
 structure is looked at.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -274,116 +275,119 @@ class Case(unittest.TestCase):
         return job
 
 
-class Steps(Case):
-    def each(self):
+def for_each_ci(test):
+    """A test method that gets the CI, for each of them, with the fake warmctl as it was at first."""
+    @functools.wraps(test)
+    def run(self):
         for kind in ALL:
             with self.subTest(kind.__name__):
-                (self.fake / "arguments").unlink(missing_ok=True)
                 self.away(False)
                 self.answer()
-                yield kind
+                test(self, kind)
+    return run
 
-    def test_the_shims_are_first_on_path(self):
-        for kind in self.each():
-            job = self.job(kind, 'printf "%s\\n" "$PATH" "$(command -v matlab)" "$(command -v octave)"')
-            path, matlab, octave = job.out.splitlines()
-            first, rest = path.split(":", 1)
-            self.assertTrue(first.startswith(str(job.folder)), path)
-            self.assertEqual(rest, f"{self.folder}/bin:{self.folder}/real:/usr/bin:/bin")
-            self.assertEqual((matlab, octave), (f"{first}/matlab", f"{self.folder}/real/octave"))
-            self.assertEqual((job.status, job.prepare_err), (0, ""))
 
-    def test_calls_go_to_the_template(self):
-        for kind in self.each():
-            job = self.job(kind, "matlab -batch 'disp(1)'")
-            self.assertEqual(self.arguments()[:4], ["run", "matlab", "--code", "disp(1)"])
-            self.assertEqual((job.status, job.out, job.err), (0, "out\n", "err\n"))
-            job = self.job(kind, "octave --eval 1; matlab -batch 2", programs="octave, matlab", template="m-9")
-            self.assertEqual((self.arguments()[:4], job.out), (["run", "m-9", "--code", "2"], "out\nout\n"))
+class Steps(Case):
+    @for_each_ci
+    def test_the_shims_are_first_on_path(self, kind):
+        job = self.job(kind, 'printf "%s\\n" "$PATH" "$(command -v matlab)" "$(command -v octave)"')
+        path, matlab, octave = job.out.splitlines()
+        first, rest = path.split(":", 1)
+        self.assertTrue(first.startswith(str(job.folder)), path)
+        self.assertEqual(rest, f"{self.folder}/bin:{self.folder}/real:/usr/bin:/bin")
+        self.assertEqual((matlab, octave), (f"{first}/matlab", f"{self.folder}/real/octave"))
+        self.assertEqual((job.status, job.prepare_err), (0, ""))
 
-    def test_the_exit_status_is_the_calls(self):
-        for kind in self.each():
-            for status in (0, 3):
-                self.answer(status=status)
-                job = self.job(kind, "matlab -batch 'exit(3)'")
-                self.assertEqual(job.status, status)
-                self.assertIn("1 call", job.summary)
+    @for_each_ci
+    def test_calls_go_to_the_template(self, kind):
+        job = self.job(kind, "matlab -batch 'disp(1)'")
+        self.assertEqual(self.arguments()[:4], ["run", "matlab", "--code", "disp(1)"])
+        self.assertEqual((job.status, job.out, job.err), (0, "out\n", "err\n"))
+        job = self.job(kind, "octave --eval 1; matlab -batch 2", programs="octave, matlab", template="m-9")
+        self.assertEqual((self.arguments()[:4], job.out), (["run", "m-9", "--code", "2"], "out\nout\n"))
 
-    def test_code_arrives_as_it_is(self):
+    @for_each_ci
+    def test_the_exit_status_is_the_calls(self, kind):
+        for status in (0, 3):
+            self.answer(status=status)
+            job = self.job(kind, "matlab -batch 'exit(3)'")
+            self.assertEqual(job.status, status)
+            self.assertIn("1 call", job.summary)
+
+    @for_each_ci
+    def test_code_arrives_as_it_is(self, kind):
         quoted = "'" + HOSTILE.replace("'", "'\\''") + "'"
-        for kind in self.each():
-            self.job(kind, f"matlab -batch {quoted}")
-            self.assertEqual(self.arguments()[3], HOSTILE)
+        self.job(kind, f"matlab -batch {quoted}")
+        self.assertEqual(self.arguments()[3], HOSTILE)
 
-    def test_without_a_daemon_it_starts_cold_and_says_so(self):
+    @for_each_ci
+    def test_without_a_daemon_it_starts_cold_and_says_so(self, kind):
         self.away()
-        for kind in self.each():
-            self.away()
-            job = self.job(kind, "matlab -batch 1")
-            self.assertEqual((job.status, job.out), (9, "real: -batch 1\n"))
-            self.assertEqual(job.prepare_err, f"warm-step: warmctl: no daemon answers on {self.folder}/no-socket; "
-                                              "batch calls start cold\n")
-            self.assertEqual(job.err, f"warmctl: no daemon answers on {self.folder}/no-socket; "
-                                      f"running {self.folder}/real/matlab here instead\n")
-            self.assertRegex(job.summary, r"^\*\*warmd: (lost|saved) -?\d+ ms in 1 call\*\*")
-            self.assertRegex(job.summary, r"\| matlab \| fell back \| \d+ ms \| -\d+ ms \|  \|")
+        job = self.job(kind, "matlab -batch 1")
+        self.assertEqual((job.status, job.out), (9, "real: -batch 1\n"))
+        self.assertEqual(job.prepare_err, f"warm-step: warmctl: no daemon answers on {self.folder}/no-socket; "
+                                          "batch calls start cold\n")
+        self.assertEqual(job.err, f"warmctl: no daemon answers on {self.folder}/no-socket; "
+                                  f"running {self.folder}/real/matlab here instead\n")
+        self.assertRegex(job.summary, r"^\*\*warmd: (lost|saved) -?\d+ ms in 1 call\*\*")
+        self.assertRegex(job.summary, r"\| matlab \| fell back \| \d+ ms \| -\d+ ms \|  \|")
 
-    def test_without_warmctl_it_starts_cold_and_says_so(self):
-        for kind in self.each():
-            job = self.job(kind, "matlab -batch 1", ("real",))
-            self.assertEqual((job.status, job.out, job.err), (9, "real: -batch 1\n", ""))
-            self.assertEqual(job.prepare_err, "warm-step: warmctl is not on PATH; batch calls start cold\n")
-            self.assertTrue(job.summary.startswith("**warmd: no batch call went to it**"), job.summary)
+    @for_each_ci
+    def test_without_warmctl_it_starts_cold_and_says_so(self, kind):
+        job = self.job(kind, "matlab -batch 1", ("real",))
+        self.assertEqual((job.status, job.out, job.err), (9, "real: -batch 1\n", ""))
+        self.assertEqual(job.prepare_err, "warm-step: warmctl is not on PATH; batch calls start cold\n")
+        self.assertTrue(job.summary.startswith("**warmd: no batch call went to it**"), job.summary)
 
-    def test_a_strict_job_fails_without_a_daemon(self):
-        for kind in self.each():
-            self.away()
-            job = self.job(kind, "echo began", strict="true")
-            self.assertEqual((job.status, job.out), (1, ""))
-            self.assertEqual(job.prepare_err, f"warm-step: warmctl: no daemon answers on {self.folder}/no-socket\n")
-            job = self.job(kind, "echo began", ("real",), strict="true")
-            self.assertEqual((job.status, job.out), (1, ""))
+    @for_each_ci
+    def test_a_strict_job_fails_without_a_daemon(self, kind):
+        self.away()
+        job = self.job(kind, "echo began", strict="true")
+        self.assertEqual((job.status, job.out), (1, ""))
+        self.assertEqual(job.prepare_err, f"warm-step: warmctl: no daemon answers on {self.folder}/no-socket\n")
+        job = self.job(kind, "echo began", ("real",), strict="true")
+        self.assertEqual((job.status, job.out), (1, ""))
 
-    def test_a_call_of_a_strict_job_fails_when_the_daemon_goes_away(self):
-        for kind in self.each():
-            job = self.job(kind, f"touch {self.fake}/away; matlab -batch 1", strict="true")
-            self.assertEqual((job.status, job.out), (125, ""))
-            self.assertIn("no daemon answers", job.err)
+    @for_each_ci
+    def test_a_call_of_a_strict_job_fails_when_the_daemon_goes_away(self, kind):
+        job = self.job(kind, f"touch {self.fake}/away; matlab -batch 1", strict="true")
+        self.assertEqual((job.status, job.out), (125, ""))
+        self.assertIn("no daemon answers", job.err)
 
-    def test_an_unknown_template_is_said(self):
-        for kind in self.each():
-            job = self.job(kind, "true", template="other")
-            self.assertEqual((job.status, job.prepare_err),
-                             (0, "warm-step: warmctl: there is no template other; batch calls start cold\n"))
-            self.assertEqual(self.job(kind, "true", template="other", strict="true").status, 1)
+    @for_each_ci
+    def test_an_unknown_template_is_said(self, kind):
+        job = self.job(kind, "true", template="other")
+        self.assertEqual((job.status, job.prepare_err),
+                         (0, "warm-step: warmctl: there is no template other; batch calls start cold\n"))
+        self.assertEqual(self.job(kind, "true", template="other", strict="true").status, 1)
 
-    def test_settings_that_cannot_be_are_refused(self):
+    @for_each_ci
+    def test_settings_that_cannot_be_are_refused(self, kind):
         more = ({"template": "--force"}, {"template": "a\nb"}, {"programs": "--force"}, {"programs": "sed"}, {"programs": ","})
-        for kind in self.each():
-            for settings in ({"template": HOSTILE}, {"programs": HOSTILE}, *(more if kind is GitLab else ())):
-                job = self.job(kind, "echo began", **settings)
-                self.assertEqual((job.status, job.out), (2, ""), settings)
-                self.assertNotEqual(job.prepare_err, "")
+        for settings in ({"template": HOSTILE}, {"programs": HOSTILE}, *(more if kind is GitLab else ())):
+            job = self.job(kind, "echo began", **settings)
+            self.assertEqual((job.status, job.out), (2, ""), settings)
+            self.assertNotEqual(job.prepare_err, "")
 
-    def test_what_was_saved_is_added_up(self):
+    @for_each_ci
+    def test_what_was_saved_is_added_up(self, kind):
         (self.fake / "checkpoints").write_text(
             checkpoint("matlab", "2026-01-02T00:00:00.000Z", *warmed(10000)) +
             checkpoint("matlab", "2026-01-01T00:00:00.000Z", *warmed(50000)) +
             checkpoint("matlab", "2026-01-03T00:00:00.000Z", *warmed(90000), state="quarantined") +
             checkpoint("octave", "2026-01-03T00:00:00.000Z", *warmed(70000)))
-        for kind in self.each():
-            calls = [("pool", 3.2, 0), ("linked", 500, 0), ("archive", 900, 3), ("cold", 11000, 0), ("cold", 4000, 0)]
-            script = "\n".join(f"echo '\"{path}\" {wait} {status}' > {self.fake}/run; matlab -batch 1 || true"
-                               for path, wait, status in calls)
-            job = self.job(kind, script)
-            # 9,996.8 + 9,500 + 9,100 - 1,000 ms; that the last one began sooner than once measured is not warmd's doing.
-            self.assertTrue(job.summary.startswith("**warmd: saved 27.6 s in 5 calls**\n"), job.summary)
-            rows = re.findall(r"^\| 2026\S* (\| .* \|)$", job.summary, re.M)
-            self.assertEqual(rows, ["| matlab | pool | 3 ms | 10 s | 0 |", "| matlab | restored (linked) | 500 ms | 9.5 s | 0 |",
-                                    "| matlab | restored (archive) | 900 ms | 9.1 s | 3 |",
-                                    "| matlab | cold | 11 s | -1 s | 0 |", "| matlab | cold | 4 s | 0 ms | 0 |"])
-            self.assertIn("Cold start of `matlab`: 10 s, when its newest checkpoint was made.", job.summary)
-            self.assertNotIn("octave", job.summary)
+        calls = [("pool", 3.2, 0), ("linked", 500, 0), ("archive", 900, 3), ("cold", 11000, 0), ("cold", 4000, 0)]
+        script = "\n".join(f"echo '\"{path}\" {wait} {status}' > {self.fake}/run; matlab -batch 1 || true"
+                           for path, wait, status in calls)
+        job = self.job(kind, script)
+        # 9,996.8 + 9,500 + 9,100 - 1,000 ms; that the last one began sooner than once measured is not warmd's doing.
+        self.assertTrue(job.summary.startswith("**warmd: saved 27.6 s in 5 calls**\n"), job.summary)
+        rows = re.findall(r"^\| 2026\S* (\| .* \|)$", job.summary, re.M)
+        self.assertEqual(rows, ["| matlab | pool | 3 ms | 10 s | 0 |", "| matlab | restored (linked) | 500 ms | 9.5 s | 0 |",
+                                "| matlab | restored (archive) | 900 ms | 9.1 s | 3 |",
+                                "| matlab | cold | 11 s | -1 s | 0 |", "| matlab | cold | 4 s | 0 ms | 0 |"])
+        self.assertIn("Cold start of `matlab`: 10 s, when its newest checkpoint was made.", job.summary)
+        self.assertNotIn("octave", job.summary)
 
     def test_nothing_is_left_where_the_ci_does_not_clean_up(self):
         for kind in (GitLab, Jenkins):
