@@ -452,6 +452,26 @@ Json encode(const PoolStatus& document)
     return json;
 }
 
+Json encode(const Event& document)
+{
+    return {{"id", document.id},
+            {"at", format_time(document.at)},
+            {"kind", to_string(document.kind)},
+            {"subject", document.subject},
+            {"template", document.template_name.value()},
+            {"state", document.state},
+            {"reason", document.reason}};
+}
+
+Json encode(const Progress& document)
+{
+    return {{"operation", document.operation.value()},
+            {"kind", to_string(document.kind)},
+            {"template", document.template_name.value()},
+            {"phase", document.phase},
+            {"at", format_time(document.at)}};
+}
+
 PoolStatus decode_pool(const Json& json)
 {
     JsonObject object{json};

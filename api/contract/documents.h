@@ -7,6 +7,7 @@
 #include "daemon/base/error.h"
 #include "daemon/base/json.h"
 #include "daemon/model/checkpoint.h"
+#include "daemon/model/event.h"
 #include "daemon/model/exec.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/lease.h"
@@ -26,6 +27,8 @@ Json encode(const Checkpoint& document);
 Json encode(const Operation& document);
 Json encode(const Lease& document);
 Json encode(const PoolStatus& document);
+Json encode(const Event& document);
+Json encode(const Progress& document);
 
 Instance decode_instance(const Json& json);
 Checkpoint decode_checkpoint(const Json& json);

@@ -30,6 +30,7 @@ Router make_router(Service& service)
     add_instance_routes(router, service);
     add_pool_routes(router, service);
     add_operation_routes(router, service);
+    add_event_routes(router, service);
     add_web_routes(router);
     return router;
 }

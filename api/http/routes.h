@@ -18,6 +18,7 @@ void add_checkpoint_routes(Router& router, Service& service);
 void add_instance_routes(Router& router, Service& service);
 void add_pool_routes(Router& router, Service& service);
 void add_operation_routes(Router& router, Service& service);
+void add_event_routes(Router& router, Service& service);
 void add_web_routes(Router& router);
 
 /// All of them.

@@ -7,12 +7,16 @@
 #include <utility>
 
 #include "daemon/base/error.h"
+#include "daemon/catalog/event_log.h"
 #include "daemon/catalog/migrations.h"
 
 namespace warmd {
 
 namespace {
 
+constexpr std::int64_t kKeptEvents = 10'000;
+
+using detail::Change;
 using SQLite::Database;
 using SQLite::Statement;
 
@@ -166,8 +170,11 @@ Instance read_instance(Database& database, Statement& row)
     return instance;
 }
 
-void write_instance(Database& database, const Instance& instance)
+void write_instance(Change& change, const Instance& instance)
 {
+    change.note(EventKind::instance, instance.id.value(), instance.template_name, to_string(instance.state),
+                instance.reason);
+    Database& database = change.database();
     Statement insert{database, std::string{"INSERT OR REPLACE INTO instance ("} + kInstanceColumns +
                                    ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
     Binder{insert} << instance.id.value() << instance.template_name.value() << to_string(instance.state)
@@ -197,8 +204,10 @@ Lease read_lease(Database&, Statement& row)
     return lease;
 }
 
-void write_lease(Database& database, const Lease& lease)
+void write_lease(Change& change, const Lease& lease, const std::string& reason)
 {
+    change.note(EventKind::lease, lease.id.value(), lease.template_name, to_string(lease.state), reason);
+    Database& database = change.database();
     Statement insert{database, std::string{"INSERT OR REPLACE INTO lease ("} + kLeaseColumns +
                                    ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
     Binder{insert} << lease.id.value() << lease.template_name.value() << lease.instance.value()
@@ -272,11 +281,11 @@ T require(std::optional<T> row, const char* kind, const std::string& id, const c
                                                                                                list + " lists them");
 }
 
-Instance move_instance(Database& database, const InstanceId& id, const std::vector<InstanceState>& from,
-                       InstanceState to, const std::string& reason)
+Instance move_instance(Change& change, const InstanceId& id, const std::vector<InstanceState>& from, InstanceState to,
+                       const std::string& reason)
 {
-    Instance instance = require(read_one(database, read_instance, "instance", kInstanceColumns, id.value()), "instance",
-                                id.value(), "/v1/instances");
+    Instance instance = require(read_one(change.database(), read_instance, "instance", kInstanceColumns, id.value()),
+                                "instance", id.value(), "/v1/instances");
     if (std::find(from.begin(), from.end(), instance.state) == from.end()) {
         const std::string why = instance.reason.empty() ? std::string{} : " (" + instance.reason + ")";
         throw Error{ErrorCode::conflict,
@@ -285,7 +294,7 @@ Instance move_instance(Database& database, const InstanceId& id, const std::vect
     }
     instance.state = to;
     instance.reason = reason;
-    write_instance(database, instance);
+    write_instance(change, instance);
     return instance;
 }
 
@@ -305,6 +314,7 @@ Catalog::Catalog(const std::string& path)
             throw Error{ErrorCode::corrupt, "the catalog " + path + " is damaged"}.with_cause(verdict);
         }
         detail::migrate(*database);
+        events_ = std::make_unique<detail::EventLog>(*database);
         database_ = std::make_unique<Guarded<std::unique_ptr<Database>>>(std::move(database));
     } catch (const SQLite::Exception& error) {
         const int code = error.getErrorCode();
@@ -320,8 +330,10 @@ Catalog::~Catalog() = default;
 
 void Catalog::save(const Checkpoint& checkpoint)
 {
-    guarded(*database_, [&checkpoint](Database& database) {
-        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+    guarded(*database_, [this, &checkpoint](Database& database) {
+        Change change{database, *events_};
+        change.note(EventKind::checkpoint, checkpoint.id.value(), checkpoint.template_name, to_string(checkpoint.state),
+                    checkpoint.reason);
         // Deleted first: what belongs to the old row goes with it.
         Statement old{database, "DELETE FROM checkpoint WHERE id = ?"};
         Binder{old} << checkpoint.id.value();
@@ -345,23 +357,25 @@ void Catalog::save(const Checkpoint& checkpoint)
             Binder{row} << checkpoint.id.value() << name << value;
             row.exec();
         }
-        transaction.commit();
+        change.commit();
     });
 }
 
 void Catalog::save(const Instance& instance)
 {
-    guarded(*database_, [&instance](Database& database) {
-        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
-        write_instance(database, instance);
-        transaction.commit();
+    guarded(*database_, [this, &instance](Database& database) {
+        Change change{database, *events_};
+        write_instance(change, instance);
+        change.commit();
     });
 }
 
 void Catalog::save(const Operation& operation, const std::optional<RequestKey>& key)
 {
-    guarded(*database_, [&operation, &key](Database& database) {
-        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+    guarded(*database_, [this, &operation, &key](Database& database) {
+        Change change{database, *events_};
+        change.note(EventKind::operation, operation.id.value(), operation.template_name, to_string(operation.state),
+                    operation.error ? operation.error->what() : "");
         Statement insert{database, std::string{"INSERT OR REPLACE INTO operation ("} + kOperationColumns +
                                        ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
         const auto error = [&operation](const std::string& (Error::*part)() const noexcept) {
@@ -376,7 +390,7 @@ void Catalog::save(const Operation& operation, const std::optional<RequestKey>& 
         insert.exec();
         write_phases(database, operation.id.value(), operation.phases);
         if (key) write_key(database, *key, operation.id.value(), operation.created_at);
-        transaction.commit();
+        change.commit();
     });
 }
 
@@ -426,9 +440,9 @@ Instance Catalog::transition(const InstanceId& id, const std::vector<InstanceSta
                              const std::string& reason)
 {
     return guarded(*database_, [&](Database& database) {
-        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
-        Instance instance = move_instance(database, id, from, to, reason);
-        transaction.commit();
+        Change change{database, *events_};
+        Instance instance = move_instance(change, id, from, to, reason);
+        change.commit();
         return instance;
     });
 }
@@ -436,11 +450,11 @@ Instance Catalog::transition(const InstanceId& id, const std::vector<InstanceSta
 Instance Catalog::begin(const Lease& lease, const std::optional<RequestKey>& key)
 {
     return guarded(*database_, [&](Database& database) {
-        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
-        Instance instance = move_instance(database, lease.instance, {InstanceState::idle}, InstanceState::leased, {});
-        write_lease(database, lease);
+        Change change{database, *events_};
+        Instance instance = move_instance(change, lease.instance, {InstanceState::idle}, InstanceState::leased, {});
+        write_lease(change, lease, {});
         if (key) write_key(database, *key, lease.id.value(), lease.created_at);
-        transaction.commit();
+        change.commit();
         return instance;
     });
 }
@@ -448,17 +462,17 @@ Instance Catalog::begin(const Lease& lease, const std::optional<RequestKey>& key
 std::optional<Instance> Catalog::end(const Lease& lease, const std::string& reason)
 {
     return guarded(*database_, [&](Database& database) {
-        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
-        write_lease(database, lease);
+        Change change{database, *events_};
+        write_lease(change, lease, reason);
         auto instance = read_one(database, read_instance, "instance", kInstanceColumns, lease.instance.value());
         if (instance && instance->state == InstanceState::leased) {
             instance->state = InstanceState::draining;
             instance->reason = reason;
-            write_instance(database, *instance);
+            write_instance(change, *instance);
         } else {
             instance.reset();
         }
-        transaction.commit();
+        change.commit();
         return instance;
     });
 }
@@ -513,13 +527,15 @@ std::optional<Checkpoint> Catalog::newest_available(const TemplateName& template
 
 void Catalog::erase(const CheckpointId& id)
 {
-    guarded(*database_, [&id](Database& database) {
-        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+    guarded(*database_, [this, &id](Database& database) {
+        Change change{database, *events_};
+        const auto old = read_one(database, read_checkpoint, "checkpoint", kCheckpointColumns, id.value());
+        if (old) change.note(EventKind::checkpoint, id.value(), old->template_name, "deleted", {});
         write_phases(database, id.value(), {});
         Statement row{database, "DELETE FROM checkpoint WHERE id = ?"};
         Binder{row} << id.value();
         row.exec();
-        transaction.commit();
+        change.commit();
     });
 }
 
@@ -546,8 +562,8 @@ void Catalog::prune_keys(Time oldest, int keep)
 
 void Catalog::prune_history(int keep)
 {
-    guarded(*database_, [keep](Database& database) {
-        SQLite::Transaction transaction{database, SQLite::TransactionBehavior::IMMEDIATE};
+    guarded(*database_, [this, keep](Database& database) {
+        Change change{database, *events_};
         for (const char* const selection :
              {"FROM operation WHERE state NOT IN ('queued', 'running')", "FROM instance WHERE state = 'terminated'",
               "FROM checkpoint WHERE state = 'failed'", "FROM lease WHERE state <> 'active'"}) {
@@ -563,9 +579,42 @@ void Catalog::prune_history(int keep)
                 remove.exec();
             }
         }
-        transaction.commit();
+        events_->prune(database, kKeptEvents);
+        change.commit();
     });
 }
+
+std::int64_t Catalog::last_event() const { return events_->newest(); }
+std::int64_t Catalog::oldest_event() const { return events_->oldest(); }
+
+std::vector<Event> Catalog::events_after(std::int64_t id, int limit) const
+{
+    return guarded(*database_, [&](Database& database) {
+        Statement query{database,
+                        "SELECT id, at, kind, subject, template, state, reason FROM event WHERE id > ? ORDER BY id "
+                        "LIMIT ?"};
+        Binder{query} << id << std::int64_t{limit};
+        std::vector<Event> events;
+        while (query.executeStep()) {
+            events.push_back({.id = query.getColumn(0).getInt64(),
+                              .at = time_from(query.getColumn(1)),
+                              .kind = word(event_kind_from_string(query.getColumn(2).getString()), query.getColumn(2)),
+                              .subject = query.getColumn(3).getString(),
+                              .template_name = TemplateName{query.getColumn(4).getString()},
+                              .state = query.getColumn(5).getString(),
+                              .reason = query.getColumn(6).getString()});
+        }
+        return events;
+    });
+}
+
+bool Catalog::wait_for_event(std::int64_t id, Duration patience, const std::stop_token& stop,
+                             const std::function<bool()>& also) const
+{
+    return events_->wait(id, patience, stop, also);
+}
+
+void Catalog::nudge() const { events_->nudge(); }
 
 void Catalog::ping() const
 {

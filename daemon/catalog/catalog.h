@@ -1,12 +1,16 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
 #include "daemon/base/guarded.h"
 #include "daemon/model/checkpoint.h"
+#include "daemon/model/event.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/lease.h"
 #include "daemon/model/operation.h"
@@ -17,6 +21,10 @@ class Database;
 }
 
 namespace warmd {
+
+namespace detail {
+class EventLog;
+}
 
 /// Which rows of a list: newest first, at most `limit`, older than `before` (an id; empty: from the newest).
 struct Page {
@@ -92,14 +100,29 @@ public:
     void prune_keys(Time oldest, int keep);
 
     /// Forgets finished operations, terminated instances, failed checkpoints and ended leases but the newest `keep` of
-    /// each, and those that a request with a key began, for as long as that is known.
+    /// each, and those that a request with a key began, for as long as that is known. Forgets old events, too.
     void prune_history(int keep);
+
+    /// An event is recorded in the transaction of the change that it tells of: a new row, another state, a removed
+    /// checkpoint. The newest 10,000 are kept, and their ids have no gaps. These two do not wait for the database.
+    [[nodiscard]] std::int64_t last_event() const;
+    /// One more than `last_event` when there is none.
+    [[nodiscard]] std::int64_t oldest_event() const;
+    /// At most `limit` of those that came after `id`, oldest first.
+    [[nodiscard]] std::vector<Event> events_after(std::int64_t id, int limit) const;
+    /// Blocks until there is an event after `id` or `also` holds (asked with a mutex held: it must not call the
+    /// catalog). False when neither comes about within `patience` or before `stop` is requested.
+    bool wait_for_event(std::int64_t id, Duration patience, const std::stop_token& stop,
+                        const std::function<bool()>& also = {}) const;
+    /// Makes who waits for an event look at `also` again.
+    void nudge() const;
 
     /// Throws if the database cannot be read: for health checks.
     void ping() const;
 
 private:
     std::unique_ptr<Guarded<std::unique_ptr<SQLite::Database>>> database_;
+    std::unique_ptr<detail::EventLog> events_;
 };
 
 }  // namespace warmd

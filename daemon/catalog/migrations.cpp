@@ -46,6 +46,16 @@ constexpr std::array kSteps{
     ") STRICT;"
     "CREATE INDEX idempotency_by_age ON idempotency (created_at);"
     "CREATE INDEX idempotency_by_subject ON idempotency (subject);",
+    // What has changed, in its order. AUTOINCREMENT: an id is never given out again.
+    "CREATE TABLE event ("
+    "    id       INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "    at       INTEGER NOT NULL,"
+    "    kind     TEXT NOT NULL,"
+    "    subject  TEXT NOT NULL,"
+    "    template TEXT NOT NULL,"
+    "    state    TEXT NOT NULL,"
+    "    reason   TEXT NOT NULL"
+    ") STRICT;",
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The words of the vocabulary, once for each enumeration: API, catalog and logs use the same.
 #include "daemon/base/enum_names.h"
 #include "daemon/model/checkpoint.h"
+#include "daemon/model/event.h"
 #include "daemon/model/exec.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/lease.h"
@@ -64,12 +65,22 @@ constexpr EnumNames<OperationState, 5> kOperationStates{{{
     {OperationState::cancelled, "cancelled"},
 }}};
 
+constexpr EnumNames<EventKind, 4> kEventKinds{{{
+    {EventKind::instance, "instance"},
+    {EventKind::checkpoint, "checkpoint"},
+    {EventKind::operation, "operation"},
+    {EventKind::lease, "lease"},
+}}};
+
 constexpr EnumNames<ExecPath, 2> kExecPaths{{{{ExecPath::agent, "agent"}, {ExecPath::podman, "podman"}}}};
 
 }  // namespace
 
 std::string_view to_string(ExecPath path) { return kExecPaths.name(path); }
 std::optional<ExecPath> exec_path_from_string(std::string_view text) { return kExecPaths.value(text); }
+
+std::string_view to_string(EventKind kind) { return kEventKinds.name(kind); }
+std::optional<EventKind> event_kind_from_string(std::string_view text) { return kEventKinds.value(text); }
 
 std::string_view to_string(Network network) { return kNetworks.name(network); }
 std::optional<Network> network_from_string(std::string_view text) { return kNetworks.value(text); }

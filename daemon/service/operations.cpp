@@ -14,7 +14,16 @@ struct OperationRun::Shared {
     std::mutex& mutex;
     std::condition_variable& changed;
     Clock& clock;
+    ProgressFeed& progress;
     Operation operation;
+
+    /// Without the mutex held.
+    void tell_progress(const std::string& phase) noexcept
+    {
+        // Neither of these changes once the operation runs.
+        progress.publish(operation.id, operation.kind, operation.template_name, phase, clock.now());
+    }
+
     Operations::Work work;
     std::stop_source stop;
 };
@@ -47,20 +56,28 @@ Phases OperationRun::phases() const
 OperationRun::PhaseTimer::PhaseTimer(OperationRun& run, const std::string& name)
     : run_{run}, phase_{.name = name, .started_at = run.shared_->clock.now()}, began_{run.shared_->clock.steady_now()}
 {
-    const std::scoped_lock lock{run_.shared_->mutex};
-    run_.shared_->operation.phase = name;
+    {
+        const std::scoped_lock lock{run_.shared_->mutex};
+        run_.shared_->operation.phase = name;
+    }
+    run_.shared_->tell_progress(name);
 }
 
 OperationRun::PhaseTimer::~PhaseTimer()
 {
     phase_.elapsed = std::chrono::duration_cast<Duration>(run_.shared_->clock.steady_now() - began_);
-    const std::scoped_lock lock{run_.shared_->mutex};
-    run_.shared_->operation.phase.clear();
-    run_.shared_->operation.phases.push_back(std::move(phase_));
+    {
+        const std::scoped_lock lock{run_.shared_->mutex};
+        run_.shared_->operation.phase.clear();
+        run_.shared_->operation.phases.push_back(std::move(phase_));
+    }
+    run_.shared_->tell_progress({});
 }
 
 Operations::Operations(Catalog& catalog, Clock& clock, int workers, int queue_limit)
-    : catalog_{catalog}, clock_{clock}, queue_limit_{static_cast<std::size_t>(queue_limit)}
+    : catalog_{catalog}, clock_{clock}, queue_limit_{static_cast<std::size_t>(queue_limit)}, progress_{[&catalog] {
+          catalog.nudge();
+      }}
 {
     for (int i = 0; i < workers; ++i) workers_.emplace_back([this] { work(); });
 }
@@ -87,6 +104,7 @@ Operation Operations::submit(Operation draft, Work work, const std::optional<Req
     auto shared = std::make_shared<Shared>(Shared{.mutex = mutex_,
                                                   .changed = changed_,
                                                   .clock = clock_,
+                                                  .progress = progress_,
                                                   .operation = draft,
                                                   .work = std::move(work),
                                                   .stop = {}});

@@ -17,6 +17,7 @@
 #include "daemon/catalog/catalog.h"
 #include "daemon/model/operation.h"
 #include "daemon/model/request_key.h"
+#include "daemon/service/progress.h"
 
 namespace warmd {
 
@@ -104,6 +105,9 @@ public:
     /// Refuses new ones, stops all (they end as failed, `interrupted`) and waits for their ends.
     void shut_down();
 
+    /// Which phases operations begin.
+    [[nodiscard]] ProgressFeed& progress() { return progress_; }
+
     /// True while a queued or running operation concerns the instance.
     [[nodiscard]] bool works_on(const InstanceId& id) const;
 
@@ -120,6 +124,7 @@ private:
     Catalog& catalog_;
     Clock& clock_;
     const std::size_t queue_limit_;
+    ProgressFeed progress_;
 
     mutable std::mutex mutex_;
     mutable std::condition_variable changed_;

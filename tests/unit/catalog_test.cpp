@@ -3,9 +3,12 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "catalog_schema.h"
@@ -513,6 +516,90 @@ TEST_P(CatalogTest, PruningKeepsTheNewestEndedLeasesAndAllActiveOnes)
     }
     catalog.prune_history(1);
     EXPECT_EQ(ids(catalog.leases(Page::all(), true)), (Ids{"lease-4", "lease-1"}));
+}
+
+std::vector<std::string> told(const Catalog& catalog, std::int64_t after = 0)
+{
+    std::vector<std::string> lines;
+    for (const Event& event : catalog.events_after(after, 100)) {
+        lines.push_back(std::to_string(event.id) + " " + std::string{to_string(event.kind)} + " " + event.subject +
+                        " " + event.state + (event.reason.empty() ? "" : " " + event.reason));
+    }
+    return lines;
+}
+
+TEST_P(CatalogTest, TellsOfWhatIsNewAndOfNewStatesAndOfNothingElse)
+{
+    EXPECT_EQ(catalog.last_event(), 0);
+    EXPECT_EQ(catalog.oldest_event(), 1);
+    catalog.save(instance("inst-1", InstanceState::warming));
+    Instance changed = instance("inst-1", InstanceState::warming);
+    changed.container = ContainerId{"c"};
+    catalog.save(changed);
+    catalog.transition(changed.id, {InstanceState::warming}, InstanceState::idle);
+    catalog.begin(lease("lease-1"));
+    Lease ended = lease("lease-1");
+    ended.state = LeaseState::released;
+    catalog.end(ended, "released");
+    Operation failed = operation("op-1", OperationState::failed);
+    failed.error = Error{ErrorCode::busy, "too much"};
+    catalog.save(failed);
+    catalog.save(checkpoint("ckpt-1"));
+    catalog.erase(CheckpointId{"ckpt-1"});
+    catalog.erase(CheckpointId{"ckpt-1"});
+    EXPECT_EQ(told(catalog), (Ids{"1 instance inst-1 warming", "2 instance inst-1 idle", "3 instance inst-1 leased",
+                                  "4 lease lease-1 active", "5 lease lease-1 released released",
+                                  "6 instance inst-1 draining released", "7 operation op-1 failed too much",
+                                  "8 checkpoint ckpt-1 available", "9 checkpoint ckpt-1 deleted"}));
+    EXPECT_EQ(told(catalog, 8), Ids{"9 checkpoint ckpt-1 deleted"});
+    EXPECT_EQ(catalog.events_after(0, 2).size(), 2U);
+    EXPECT_EQ(catalog.last_event(), 9);
+    EXPECT_EQ(catalog.oldest_event(), 1);
+    EXPECT_EQ(catalog.events_after(0, 1).front().template_name, TemplateName{"octave"});
+}
+
+TEST_P(CatalogTest, AChangeThatFailsLeavesNoEvent)
+{
+    catalog.save(operation("op-1"), RequestKey{.caller = "uid 1", .key = "k", .fingerprint = "f"});
+    EXPECT_THROW(catalog.save(operation("op-2"), RequestKey{.caller = "uid 1", .key = "k", .fingerprint = "f"}), Error);
+    EXPECT_EQ(catalog.last_event(), 1);
+    EXPECT_EQ(told(catalog), Ids{"1 operation op-1 succeeded"});
+    catalog.save(operation("op-2"));
+    EXPECT_EQ(told(catalog, 1), Ids{"2 operation op-2 succeeded"});  // ids have no gaps
+}
+
+TEST_P(CatalogTest, OldEventsAreForgotten)
+{
+    Instance row = instance("inst-1");
+    for (int i = 0; i < 10'005; ++i) {
+        row.state = i % 2 == 0 ? InstanceState::idle : InstanceState::draining;
+        catalog.save(row);
+    }
+    catalog.prune_history(10);
+    EXPECT_EQ(catalog.last_event(), 10'005);
+    EXPECT_EQ(catalog.oldest_event(), 6);
+    EXPECT_EQ(catalog.events_after(0, 1).front().id, 6);
+}
+
+TEST_P(CatalogTest, WaitsForAnEventForAStopAndForANudge)
+{
+    std::stop_source stop;
+    EXPECT_FALSE(catalog.wait_for_event(0, 1ms, stop.get_token()));
+    {
+        const std::jthread writer{[this] { catalog.save(operation("op-1")); }};
+        EXPECT_TRUE(catalog.wait_for_event(0, 1min, stop.get_token()));
+    }
+    EXPECT_TRUE(catalog.wait_for_event(0, 0ms, stop.get_token()));
+    {
+        std::atomic<bool> wanted = false;
+        const std::jthread other{[&] {
+            wanted = true;
+            catalog.nudge();
+        }};
+        EXPECT_TRUE(catalog.wait_for_event(1, 1min, stop.get_token(), [&wanted] { return wanted.load(); }));
+    }
+    const std::jthread stopper{[&stop] { stop.request_stop(); }};
+    EXPECT_FALSE(catalog.wait_for_event(1, 1h, stop.get_token()));
 }
 
 TEST_P(CatalogTest, ErasingACheckpointTwiceIsNoError)
