@@ -512,11 +512,28 @@ Json encode_problem(const Error& error, int status, const std::string& request_i
     return json;
 }
 
+namespace {
+
+/// What /readyz answers in place of a problem document: the first check that failed.
+Error decode_unready(const Json& checks)
+{
+    for (const Json& check : checks) {
+        JsonObject object{check};
+        if (object.optional_boolean("ok").value_or(true)) continue;
+        return Error{ErrorCode::unavailable, object.text("reason")}.with_hint(
+            object.optional_text("hint").value_or(""));
+    }
+    return Error{ErrorCode::unavailable, "the daemon is not ready"};
+}
+
+}  // namespace
+
 Error decode_problem(const std::string& body, int status)
 {
     try {
         const Json json = parse_json(body);
         JsonObject object{json};
+        if (const Json* const checks = object.child("checks"); checks != nullptr) return decode_unready(*checks);
         return decode_error(object);
     } catch (const Error&) {
         return Error{ErrorCode::internal,

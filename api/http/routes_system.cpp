@@ -1,9 +1,59 @@
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "api/contract/documents.h"
 #include "api/http/openapi_document.h"
 #include "api/http/routes.h"
 #include "warmd_version.h"
 
 namespace warmd::http {
+
+namespace {
+
+/// So that the answers of an idle daemon are equal, whatever else writes a little to its disk.
+constexpr std::uint64_t kFreeStep = std::uint64_t{16} << 20U;
+
+Json encode(const ServiceStatus& status)
+{
+    Json pools = Json::array();
+    for (const PoolStatus& pool : status.pools) pools.push_back(contract::encode(pool));
+    return {{"version", WARMD_VERSION},
+            {"started_at", format_time(status.started_at)},
+            {"recovered", status.recovered},
+            {"templates", status.templates},
+            {"operations", {{"active", status.operations_active}}},
+            {"instances", {{"live", status.instances}}},
+            {"leases", {{"active", status.leases_active}}},
+            {"pools", std::move(pools)},
+            {"checkpoints", {{"available", status.checkpoints_available}, {"bytes", status.checkpoint_bytes}}},
+            {"store",
+             {{"free_bytes", status.store.free_bytes / kFreeStep * kFreeStep},
+              {"total_bytes", status.store.total_bytes},
+              {"unpacked_bytes", status.store.unpacked_bytes}}},
+            {"last_event", status.last_event}};
+}
+
+Response answer_readiness(const std::vector<ReadinessCheck>& checks)
+{
+    Json list = Json::array();
+    bool ready = true;
+    for (const ReadinessCheck& check : checks) {
+        ready = ready && !check.error;
+        const std::string cause = check.error && !check.error->cause().empty() ? ": " + check.error->cause() : "";
+        list.push_back({{"name", check.name},
+                        {"ok", !check.error},
+                        {"reason", check.error ? check.error->what() + cause : ""},
+                        {"hint", check.error ? check.error->hint() : ""}});
+    }
+    Response response = Response::json({{"status", ready ? "ok" : "unready"}, {"checks", std::move(list)}},
+                                       ready ? 200 : 503);
+    if (!ready) response.headers["Retry-After"] = "1";
+    return response;
+}
+
+}  // namespace
 
 void add_system_routes(Router& router, Service& service)
 {
@@ -18,8 +68,7 @@ void add_system_routes(Router& router, Service& service)
     router.get("/readyz",
                [&service](const Request& request) {
                    request.allow_query({});
-                   service.check_ready();
-                   return Response::json({{"status", "ok"}});
+                   return answer_readiness(service.readiness());
                },
                {.role = Role::read, .pace = Pace::lengthy});
     router.get("/openapi.json",
@@ -32,16 +81,7 @@ void add_system_routes(Router& router, Service& service)
                {.role = Role::none});
     router.get("/v1/status", [&service](const Request& request) {
         request.allow_query({});
-        const ServiceStatus status = service.status();
-        return Response::json(
-            {{"version", WARMD_VERSION},
-             {"started_at", format_time(status.started_at)},
-             {"recovered", status.recovered},
-             {"templates", status.templates},
-             {"operations", {{"active", status.operations_active}}},
-             {"instances", {{"live", status.instances}}},
-             {"checkpoints", {{"available", status.checkpoints_available}, {"bytes", status.checkpoint_bytes}}},
-             {"store", {{"free_bytes", status.store_free_bytes}}}});
+        return Response::json(encode(service.status()));
     });
 }
 

@@ -78,7 +78,10 @@ export class Api {
 
 export async function problemOf(response) {
     try {
-        return new ApiError(response.status, await response.json());
+        const document = await response.json();
+        const failed = document.checks?.find((check) => !check.ok); // /readyz
+        if (failed) return new ApiError(response.status, { code: "unavailable", detail: failed.reason, hint: failed.hint });
+        return new ApiError(response.status, document);
     } catch {
         return new ApiError(response.status, { code: "internal", detail: `the answer was ${response.status}, without a reason` });
     }

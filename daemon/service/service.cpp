@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <functional>
 #include <utility>
 
 #include "daemon/base/error.h"
@@ -41,6 +42,7 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
              warm_,
              [this](Operation draft, Operations::Work work) { return submit(std::move(draft), std::move(work)); },
              options.pools},
+      board_{catalog, store, pools_},
       operations_{catalog, clock, options.operation_workers, options.operation_queue}
 {
     recover_catalog(catalog_, store_, clock_);
@@ -186,30 +188,45 @@ std::string Service::logs(const InstanceId& id, int lines)
 
 ServiceStatus Service::status() const
 {
-    ServiceStatus status;
+    ServiceStatus status = board_.read();
     status.started_at = started_at_;
     status.templates = static_cast<int>(templates_.all().size());
     status.operations_active = operations_.active();
-    status.instances = static_cast<int>(catalog_.instances(Page::all()).size());
-    for (const Checkpoint& checkpoint : catalog_.checkpoints(Page::all())) {
-        if (checkpoint.state != CheckpointState::available) continue;
-        ++status.checkpoints_available;
-        status.checkpoint_bytes += checkpoint.size_bytes;
-    }
-    status.store_free_bytes = store_.free_bytes();
     status.recovered = recovered_;
     return status;
 }
 
-void Service::check_ready()
+std::vector<ReadinessCheck> Service::readiness()
 {
-    catalog_.ping();
-    const EngineInfo info = engine_.info();
-    if (!info.runtime_has_criu) {
+    std::vector<ReadinessCheck> checks;
+    const auto look = [&checks](const char* name, const std::function<void()>& check) {
+        std::optional<Error> failure;
+        try {
+            check();
+        } catch (const Error& error) {
+            failure = error;
+        } catch (const std::exception& error) {
+            failure = Error{ErrorCode::internal, error.what()};
+        }
+        checks.push_back({.name = name, .error = std::move(failure)});
+    };
+    look("podman", [this] {
+        const EngineInfo info = engine_.info();
+        if (info.runtime_has_criu) return;
         throw Error{ErrorCode::unavailable, "the container runtime " + info.runtime + " is built without CRIU"}
             .with_hint("install a crun with +CRIU in `crun --version`, or runc");
-    }
-    if (!recovered_) throw Error{ErrorCode::unavailable, "recovery has not ended yet"};
+    });
+    look("catalog", [this] { catalog_.ping(); });
+    look("store", [this] {
+        if (store_.free_bytes() > 0) return;
+        throw Error{ErrorCode::no_space, "no space is free where the tarballs lie"}.with_hint("delete checkpoints");
+    });
+    look("recovered", [this] {
+        if (recovered_) return;
+        throw Error{ErrorCode::unavailable, "the catalog has not been compared with Podman's containers yet"}.with_hint(
+            "this happens by itself once Podman answers");
+    });
+    return checks;
 }
 
 }  // namespace warmd

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "daemon/base/clock.h"
+#include "daemon/base/error.h"
 #include "daemon/catalog/catalog.h"
 #include "daemon/ports/container_engine.h"
 #include "daemon/service/checkpoint.h"
@@ -14,6 +15,7 @@
 #include "daemon/service/pools.h"
 #include "daemon/service/request_keys.h"
 #include "daemon/service/restore.h"
+#include "daemon/service/status.h"
 #include "daemon/service/templates.h"
 #include "daemon/service/warm.h"
 #include "daemon/store/tarball_store.h"
@@ -27,15 +29,10 @@ struct ServiceOptions {
     PoolOptions pools;
 };
 
-struct ServiceStatus {
-    Time started_at;
-    int templates = 0;
-    int operations_active = 0;
-    int instances = 0;  // with a container
-    int checkpoints_available = 0;
-    std::uint64_t checkpoint_bytes = 0;
-    std::uint64_t store_free_bytes = 0;
-    bool recovered = false;
+/// One thing that this service needs.
+struct ReadinessCheck {
+    std::string name;            // podman, catalog, store, recovered
+    std::optional<Error> error;  // none: ok
 };
 
 /// Everything that the API can ask for. Long actions are checked as far as that is quick (does it exist, is
@@ -85,9 +82,10 @@ public:
     /// The last `lines` lines of the instance's application. Throws Error{conflict} for a terminated one.
     std::string logs(const InstanceId& id, int lines);
 
+    /// Quick, and never behind a change that waits for the disk: see StatusBoard.
     [[nodiscard]] ServiceStatus status() const;
-    /// Throws the Error that keeps this service from doing its work.
-    void check_ready();
+    /// Asks Podman, reads the catalog, looks at the disk. What is not ok keeps this service from doing its work.
+    std::vector<ReadinessCheck> readiness();
 
 private:
     Operation submit(Operation draft, Operations::Work work, const std::optional<RequestKey>& key = std::nullopt);
@@ -107,6 +105,7 @@ private:
     Checkpoints checkpoints_;
     Restore restore_;
     Pools pools_;
+    StatusBoard board_;
     Operations operations_;  // last: its threads use all of the above
 };
 

@@ -148,6 +148,26 @@ void TarballStore::sweep()
     for (const fs::directory_entry& entry : fs::directory_iterator{scratch_}) fs::remove_all(entry.path());
 }
 
+StoreSpace TarballStore::space() const
+{
+    std::error_code error;
+    const fs::space_info disk = fs::space(checkpoints_, error);
+    if (error) {
+        throw Error{ErrorCode::internal, "cannot ask how much space there is at " + checkpoints_.string()}.with_cause(
+            error.message());
+    }
+    StoreSpace space{.free_bytes = disk.available, .total_bytes = disk.capacity};
+    // Files come and go meanwhile: what cannot be looked at is gone.
+    fs::recursive_directory_iterator file{unpacked_directory_, error};
+    for (; !error && file != fs::recursive_directory_iterator{}; file.increment(error)) {
+        std::error_code gone;
+        if (!file->is_regular_file(gone) || file->is_symlink(gone)) continue;
+        const std::uintmax_t size = file->file_size(gone);
+        if (!gone) space.unpacked_bytes += size;
+    }
+    return space;
+}
+
 std::uint64_t TarballStore::free_bytes() const { return fs::space(checkpoints_).available; }
 
 }  // namespace warmd

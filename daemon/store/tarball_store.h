@@ -14,6 +14,13 @@
 
 namespace warmd {
 
+/// Bytes on the file system that holds the tarballs.
+struct StoreSpace {
+    std::uint64_t free_bytes = 0;
+    std::uint64_t total_bytes = 0;
+    std::uint64_t unpacked_bytes = 0;  // of unpacked images
+};
+
 struct PublishedTarball {
     std::uint64_t size_bytes = 0;
     std::string sha256;
@@ -73,6 +80,8 @@ public:
     [[nodiscard]] UnpackedImages& unpacked() { return unpacked_; }
 
     [[nodiscard]] std::uint64_t free_bytes() const;
+    /// Looks at every unpacked file. Throws Error{internal} when the file system cannot be asked.
+    [[nodiscard]] StoreSpace space() const;
     [[nodiscard]] const std::filesystem::path& scratch() const { return scratch_; }
 
 private:

@@ -157,13 +157,33 @@ TEST_F(ApiTest, AnExecThatTheEngineFailsEndsWithAnErrorFrame)
     EXPECT_EQ(frame.error.code(), ErrorCode::timeout);
 }
 
+TEST_F(ApiTest, StatusCountsAnewAfterEveryEvent)
+{
+    const Json before = get("/v1/status").json();
+    EXPECT_EQ(before.at("last_event"), catalog().last_event());
+    EXPECT_EQ(before.at("store").at("free_bytes").get<std::uint64_t>() % (16U << 20U), 0U);
+    EXPECT_GE(before.at("store").at("total_bytes"), before.at("store").at("free_bytes"));
+    made("/v1/templates/quick/warm", "instance");
+    const test::Reply after = get("/v1/status");
+    EXPECT_EQ(after.json().at("instances").at("live"), before.at("instances").at("live").get<int>() + 1);
+    EXPECT_EQ(after.json().at("last_event"), catalog().last_event());
+    EXPECT_EQ(get("/v1/status", {{"If-None-Match", after.header("ETag")}}).status, 304);
+}
+
 TEST_F(ApiTest, ReadinessSaysWhatIsMissingAndHealthDoesNotCare)
 {
     EXPECT_EQ(get("/readyz").status, 200);
     engine.fail_next("info", Error{ErrorCode::unavailable, "Podman does not listen"}.with_hint("start it"));
     const test::Reply reply = get("/readyz");
-    expect_problem(reply, 503, "unavailable");
-    EXPECT_EQ(reply.json().at("hint"), "start it");
+    EXPECT_EQ(reply.status, 503);
+    EXPECT_EQ(reply.json().at("status"), "unready");
+    EXPECT_EQ(reply.json().at("checks").at(0),
+              (Json{{"name", "podman"}, {"ok", false}, {"reason", "Podman does not listen"}, {"hint", "start it"}}));
+    for (std::size_t i = 1; i < 4; ++i) EXPECT_TRUE(reply.json().at("checks").at(i).at("ok"));
+    const Error told = contract::decode_problem(reply.body, reply.status);  // what clients make of it
+    EXPECT_EQ(told.code(), ErrorCode::unavailable);
+    EXPECT_EQ(told.what(), std::string{"Podman does not listen"});
+    EXPECT_EQ(told.hint(), "start it");
     EXPECT_FALSE(reply.header("Retry-After").empty());
     EXPECT_EQ(get("/healthz").status, 200);
 }

@@ -68,7 +68,8 @@ expect_equal "$(api "$base/v1/instances/$id" | json .state)" terminated
 
 # Podman down: said clearly, and over as soon as it is back.
 systemctl stop podman.socket podman.service
-expect_problem 503 unavailable $base/readyz
+expect_equal "$(status_of $base/readyz)" 503
+expect_contains "$(api $base/readyz)" '"name":"podman","ok":false'
 expect_equal "$(status_of $base/healthz)" 200
 out=$(warmctl warm counter 2>&1)
 expect_equal $? 1
