@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <set>
 #include <utility>
@@ -163,6 +164,7 @@ Response Router::handle(Request& request) const
     for (const Route& route : routes_) {
         if (!absolute || !match(route.segments, path, request.params)) continue;
         if (route.method == request.method || (route.method == "GET" && request.method == "HEAD")) {
+            request.route = route.pattern;
             return answer(route, request);
         }
         allowed.insert(route.method);
@@ -184,6 +186,7 @@ Response Router::handle(Request& request) const
 
 Response Router::dispatch(Request request) const
 {
+    const auto began = std::chrono::steady_clock::now();
     Response response;
     try {
         response = handle(request);
@@ -197,6 +200,10 @@ Response Router::dispatch(Request request) const
         response = error_response(Error{ErrorCode::internal, "an unexpected error"}, request.request_id);
     }
     response.headers["X-Request-Id"] = request.request_id;
+    if (observer_) {
+        observer_(request.route, request.method, response.status,
+                  std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - began));
+    }
     const auto level = response.status >= 500   ? spdlog::level::err
                        : response.status >= 400 ? spdlog::level::warn
                                                 : spdlog::level::debug;

@@ -6,9 +6,11 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/http/peer.h"
+#include "daemon/base/clock.h"
 #include "daemon/base/json.h"
 #include "daemon/model/request_key.h"
 
@@ -26,6 +28,7 @@ struct Request {
     Peer peer;
     std::stop_token stop;             // the client is gone or the server stops
     std::optional<RequestKey> key{};  // only on routes that are keyed
+    std::string route{};              // the pattern that matched; empty: none
 
     /// Of the header `name` (in lower case); empty when absent.
     [[nodiscard]] std::string header(const std::string& name) const;
@@ -106,6 +109,12 @@ public:
     /// route matches.
     [[nodiscard]] Pace pace(std::string_view method, std::string_view target) const;
 
+    /// Told of every answer: the route's pattern (empty: none), the method, the status, and how long it took until the
+    /// answer began. Must not throw. Set before the router is used.
+    using Observer =
+        std::function<void(const std::string& route, const std::string& method, int status, Duration elapsed)>;
+    void observe(Observer observer) { observer_ = std::move(observer); }
+
     /// Never throws: every Error, and every other exception, becomes a problem document.
     [[nodiscard]] Response dispatch(Request request) const;
 
@@ -128,6 +137,7 @@ private:
     [[nodiscard]] const Route* find(std::string_view method, const std::string& path) const;
 
     std::vector<Route> routes_;
+    Observer observer_;
 };
 
 }  // namespace warmd::http

@@ -32,6 +32,9 @@ Router make_router(Service& service)
     add_operation_routes(router, service);
     add_event_routes(router, service);
     add_web_routes(router);
+    router.observe([&service](const std::string& route, const std::string& method, int status, Duration elapsed) {
+        service.metrics().request_answered(route, method, status, elapsed);
+    });
     return router;
 }
 

@@ -79,6 +79,13 @@ void add_system_routes(Router& router, Service& service)
                    return response;
                },
                {.role = Role::none});
+    router.get("/metrics", [&service](const Request& request) {
+        request.allow_query({});
+        Response response;
+        response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+        response.body = service.metrics().text(service.levels(WARMD_VERSION));
+        return response;
+    });
     router.get("/v1/status", [&service](const Request& request) {
         request.allow_query({});
         return Response::json(encode(service.status()));

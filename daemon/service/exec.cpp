@@ -84,6 +84,7 @@ ExecResult Exec::run(const InstanceId& id, const ExecId& exec, const ExecRequest
     try {
         const ExecResult result = run_with(instance, full, with_secrets, timeout, output, command->signals,
                                            std::move(stop));
+        ended_(result);
         if (result.session_ended) {
             end_instance_quietly(catalog_, engine_, clock_, instance,
                                  result.timed_out
@@ -93,6 +94,7 @@ ExecResult Exec::run(const InstanceId& id, const ExecId& exec, const ExecRequest
         }
         return result;
     } catch (const Error& error) {
+        ended_(std::nullopt);
         if (error.code() != ErrorCode::conflict && error.code() != ErrorCode::not_found) throw;
         const auto container = inspect_ended(engine_, instance.container);
         if (container && container->status == ContainerStatus::running) throw;

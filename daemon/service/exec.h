@@ -1,9 +1,12 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/base/clock.h"
@@ -19,8 +22,18 @@ namespace warmd {
 /// one at the same time. Thread-safe.
 class Exec {
 public:
-    Exec(Catalog& catalog, ContainerEngine& engine, AgentChannel& agent, Clock& clock, const Templates& templates)
-        : catalog_{catalog}, engine_{engine}, agent_{agent}, clock_{clock}, templates_{templates}
+    /// Told of each command that has ended; of nothing when the agent or Podman failed.
+    using Ended = std::function<void(const std::optional<ExecResult>&)>;
+
+    Exec(
+        Catalog& catalog, ContainerEngine& engine, AgentChannel& agent, Clock& clock, const Templates& templates,
+        Ended ended = [](const std::optional<ExecResult>&) {})
+        : catalog_{catalog},
+          engine_{engine},
+          agent_{agent},
+          clock_{clock},
+          templates_{templates},
+          ended_{std::move(ended)}
     {
     }
 
@@ -81,6 +94,7 @@ private:
     AgentChannel& agent_;
     Clock& clock_;
     const Templates& templates_;
+    const Ended ended_;
     Guarded<std::map<InstanceId, int>> running_;
     Guarded<std::map<ExecId, std::shared_ptr<Running>>> commands_;
 };

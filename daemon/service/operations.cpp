@@ -74,10 +74,12 @@ OperationRun::PhaseTimer::~PhaseTimer()
     run_.shared_->tell_progress({});
 }
 
-Operations::Operations(Catalog& catalog, Clock& clock, int workers, int queue_limit)
-    : catalog_{catalog}, clock_{clock}, queue_limit_{static_cast<std::size_t>(queue_limit)}, progress_{[&catalog] {
-          catalog.nudge();
-      }}
+Operations::Operations(Catalog& catalog, Clock& clock, int workers, int queue_limit, Ended ended)
+    : catalog_{catalog},
+      clock_{clock},
+      queue_limit_{static_cast<std::size_t>(queue_limit)},
+      progress_{[&catalog] { catalog.nudge(); }},
+      ended_{std::move(ended)}
 {
     for (int i = 0; i < workers; ++i) workers_.emplace_back([this] { work(); });
 }
@@ -257,6 +259,7 @@ void Operations::finish(const std::shared_ptr<Shared>& shared, OperationState st
         spdlog::info("operation_id={} {} {}", ended.id.value(), to_string(ended.kind), to_string(state));
     }
     try {
+        if (ended_) ended_(ended);
         catalog_.save(ended);
     } catch (const std::exception& failure) {
         // The next start finds the row unfinished and calls it interrupted.

@@ -79,7 +79,10 @@ class Operations {
 public:
     using Work = std::function<void(OperationRun&)>;
 
-    Operations(Catalog& catalog, Clock& clock, int workers, int queue_limit);
+    /// Told of each one that has ended, before those who wait for it are.
+    using Ended = std::function<void(const Operation&)>;
+
+    Operations(Catalog& catalog, Clock& clock, int workers, int queue_limit, Ended ended = {});
     /// As `shut_down`.
     ~Operations();
     Operations(const Operations&) = delete;
@@ -125,6 +128,7 @@ private:
     Clock& clock_;
     const std::size_t queue_limit_;
     ProgressFeed progress_;
+    const Ended ended_;
 
     mutable std::mutex mutex_;
     mutable std::condition_variable changed_;

@@ -437,6 +437,7 @@ std::optional<Lease> Pools::begin(const Template& from, const IdleInstance& give
         lease.expires_at = lease.created_at + ttl;
         lease.elapsed = std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - began);
         catalog_.begin(lease, key);
+        options_.began(lease);
         const std::scoped_lock lock{mutex_};
         leases_.emplace(lease.id, Active{.lease = lease, .expires = clock_.steady_now() + ttl});
         return lease;

@@ -32,6 +32,7 @@ struct PoolOptions {
     int parallel_fills = 2;  // restores and starts for pools at once
     int max_waiting = 32;    // requests for an instance; each of them holds a thread
     std::function<std::uint64_t()> available_memory = warmd::available_memory;
+    std::function<void(const Lease&)> began = [](const Lease&) {};  // told of each new lease
 };
 
 /// Keeps instances ready and hands them out, each once. One thread fills, retires and lets leases expire; another

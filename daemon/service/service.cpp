@@ -18,6 +18,12 @@ namespace {
 constexpr Duration kKeyLife = std::chrono::hours{24};
 constexpr int kMostKeys = 10'000;
 
+PoolOptions watched(PoolOptions options, Metrics& metrics)
+{
+    options.began = [&metrics](const Lease& lease) { metrics.lease_began(lease); };
+    return options;
+}
+
 }  // namespace
 
 Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine, AgentChannel& agent, Clock& clock,
@@ -30,7 +36,8 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
       options_{options},
       started_at_{clock.now()},
       keys_{catalog},
-      exec_{catalog, engine, agent, clock, templates_},
+      exec_{catalog, engine,     agent,
+            clock,   templates_, [this](const std::optional<ExecResult>& result) { metrics_.exec_ended(result); }},
       warm_{catalog, engine, agent, clock, exec_},
       checkpoints_{catalog, store, engine, agent, clock, warm_, exec_, templates_},
       restore_{catalog, store, engine, agent, clock, exec_, templates_},
@@ -41,9 +48,10 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
              restore_,
              warm_,
              [this](Operation draft, Operations::Work work) { return submit(std::move(draft), std::move(work)); },
-             options.pools},
+             watched(options.pools, metrics_)},
       board_{catalog, store, pools_},
-      operations_{catalog, clock, options.operation_workers, options.operation_queue}
+      operations_{catalog, clock, options.operation_workers, options.operation_queue,
+                  [this](const Operation& ended) { record(ended); }}
 {
     recover_catalog(catalog_, store_, clock_);
 }
@@ -194,6 +202,26 @@ ServiceStatus Service::status() const
     status.operations_active = operations_.active();
     status.recovered = recovered_;
     return status;
+}
+
+void Service::record(const Operation& ended) noexcept
+{
+    try {
+        const auto instance = ended.instance.empty() ? std::nullopt : catalog_.find(ended.instance);
+        const bool makes = ended.kind == OperationKind::warm || ended.kind == OperationKind::restore;
+        metrics_.operation_ended(ended, makes && instance ? std::optional{instance->path} : std::nullopt);
+    } catch (const std::exception& error) {
+        spdlog::warn("operation_id={} is not counted: {}", ended.id.value(), error.what());
+    }
+}
+
+Levels Service::levels(const std::string& version) const
+{
+    Levels levels{.version = version, .status = status(), .checkpoints = {}};
+    for (const Checkpoint& checkpoint : catalog_.checkpoints(Page::all())) {
+        ++levels.checkpoints[{checkpoint.template_name, checkpoint.state}];
+    }
+    return levels;
 }
 
 std::vector<ReadinessCheck> Service::readiness()

@@ -11,6 +11,7 @@
 #include "daemon/ports/container_engine.h"
 #include "daemon/service/checkpoint.h"
 #include "daemon/service/exec.h"
+#include "daemon/service/metrics.h"
 #include "daemon/service/operations.h"
 #include "daemon/service/pools.h"
 #include "daemon/service/request_keys.h"
@@ -63,6 +64,7 @@ public:
     [[nodiscard]] Operations& operations() { return operations_; }
     [[nodiscard]] Exec& exec() { return exec_; }
     [[nodiscard]] Pools& pools() { return pools_; }
+    [[nodiscard]] Metrics& metrics() { return metrics_; }
     [[nodiscard]] RequestKeys& keys() { return keys_; }
 
     /// `key`, here and below: of the request that asks for it, see RequestKeys.
@@ -84,10 +86,13 @@ public:
 
     /// Quick, and never behind a change that waits for the disk: see StatusBoard.
     [[nodiscard]] ServiceStatus status() const;
+    /// What Metrics::text shows beside its own.
+    [[nodiscard]] Levels levels(const std::string& version) const;
     /// Asks Podman, reads the catalog, looks at the disk. What is not ok keeps this service from doing its work.
     std::vector<ReadinessCheck> readiness();
 
 private:
+    void record(const Operation& ended) noexcept;
     Operation submit(Operation draft, Operations::Work work, const std::optional<RequestKey>& key = std::nullopt);
 
     Catalog& catalog_;
@@ -99,6 +104,7 @@ private:
     const Time started_at_;
     std::atomic<bool> recovered_ = false;
 
+    Metrics metrics_;
     RequestKeys keys_;
     Exec exec_;
     Warm warm_;
