@@ -90,15 +90,19 @@ void serve(const Config& config, const sigset_t& signals)
                                .max_waiting = config.http_streams / 2,
                                .available_memory = available_memory}}};
     http::Server server{
-        http::open_listeners({.socket_path = config.socket.string(), .socket_group = config.socket_group}),
+        http::open_listeners({.socket_path = config.socket.string(),
+                              .socket_group = config.socket_group,
+                              .tcp = config.tcp,
+                              .for_everybody = config.socket_for_everybody}),
         {.workers = config.http_threads, .streams = config.http_streams, .connections = config.http_connections},
-        http::make_router(service)};
+        http::make_router(service, config.access)};
 
     service.reconcile();
     const std::jthread maintenance{[&service](const std::stop_token& stop) { service.maintain(stop); }};
     const std::jthread http{[&server] { server.run(); }};
     sd_notify(0, "READY=1");
     spdlog::info("warmd {} serves {} templates on {}", WARMD_VERSION, config.templates.size(), config.socket.string());
+    if (!config.tcp.empty()) spdlog::info("and on {} for {} tokens", config.tcp, config.access.tokens.size());
 
     int signal = 0;
     sigwait(&signals, &signal);

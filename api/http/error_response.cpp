@@ -42,6 +42,7 @@ Response error_response(const Error& error, const std::string& request_id, int s
     Response response = Response::json(contract::encode_problem(error, status, request_id), status);
     response.content_type = "application/problem+json";
     response.headers["X-Request-Id"] = request_id;
+    if (status == 401) response.headers["WWW-Authenticate"] = "Bearer realm=\"warmd\"";
     if (status == 503) response.headers["Retry-After"] = "2";
     // A request with the same key is being done (RequestKeys).
     if (error.code() == ErrorCode::conflict && error.field() == "Idempotency-Key")

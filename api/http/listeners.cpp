@@ -37,6 +37,24 @@ void hand_to_group(const std::string& path, const std::string& group_name)
     if (::chown(path.c_str(), 0, group->gr_gid) != 0) throw system_error("give " + path + " to its group", errno);
 }
 
+/// Whatever umask or systemd made of it.
+void let_everybody_connect(const UniqueFd& listener)
+{
+    sockaddr_un address{};
+    socklen_t size = sizeof(address);
+    // NOLINTNEXTLINE(*-reinterpret-cast): the way of the sockets API
+    if (::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+        throw system_error("ask for the path of a listener", errno);
+    }
+    // An abstract socket has no file, and no mode that would keep anybody away.
+    if (address.sun_path[0] == '\0') return;
+    const std::string path{static_cast<const char*>(address.sun_path),
+                           ::strnlen(static_cast<const char*>(address.sun_path), sizeof(address.sun_path))};
+    if (::chmod(path.c_str(), 0666) != 0) {
+        throw system_error("let everybody connect to " + path, errno, ErrorCode::unavailable).with_field("api.socket");
+    }
+}
+
 struct AddressList {
     addrinfo* first = nullptr;
     AddressList() = default;
@@ -146,6 +164,11 @@ std::vector<UniqueFd> open_listeners(const ListenerOptions& options)
         });
     };
     if (!has(AF_UNIX)) listeners.push_back(listen_on_socket(options.socket_path, options.socket_group));
+    for (const UniqueFd& listener : listeners) {
+        if (options.for_everybody && sd_is_socket(listener.get(), AF_UNIX, SOCK_STREAM, 1) > 0) {
+            let_everybody_connect(listener);
+        }
+    }
     if (!options.tcp.empty() && !has(AF_INET) && !has(AF_INET6)) listeners.push_back(listen_on_tcp(options.tcp));
     return listeners;
 }

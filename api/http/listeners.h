@@ -11,10 +11,12 @@ struct ListenerOptions {
     std::string socket_path;
     std::string socket_group{};  // owns the socket, 0660; when there is no such group, root's alone
     std::string tcp{};           // "127.0.0.1:8642"; empty: none
+    bool for_everybody = false;  // 0666: users outside the group have roles, too, and every request is checked
 };
 
 /// The sockets to serve on: those that systemd passed, in place of the Unix socket (and of the TCP one, if there is
-/// one among them), otherwise bound here. Clients can connect when this returns. Throws Error{unavailable}.
+/// one among them), otherwise bound here. `for_everybody` holds for systemd's Unix socket, too. Clients can connect
+/// when this returns. Throws Error{unavailable}.
 std::vector<UniqueFd> open_listeners(const ListenerOptions& options);
 
 /// Binds a Unix socket, removing a stale one: that no other daemon owns it is the caller's to know. It is 0660

@@ -60,10 +60,7 @@ std::string fingerprint(const Request& request, const std::string& caller)
 
 }  // namespace
 
-std::string caller_name(const Request& request)
-{
-    return request.peer.via == Peer::Via::tcp ? "tcp" : "uid " + std::to_string(request.peer.uid);
-}
+std::string caller_name(const Request& request) { return request.caller.name; }
 
 std::optional<RequestKey> read_key(const Request& request, bool accepted)
 {

@@ -158,17 +158,22 @@ Response Router::answer(const Route& route, Request& request) const
 
 Response Router::handle(Request& request) const
 {
+    if (auto preflight = access_.preflight(request)) return *std::move(preflight);
     const bool absolute = request.path.starts_with('/');
     const std::vector<std::string> path = absolute ? split(request.path) : std::vector<std::string>{};
     std::set<std::string> allowed;
+    Role least = Role::read;
     for (const Route& route : routes_) {
         if (!absolute || !match(route.segments, path, request.params)) continue;
         if (route.method == request.method || (route.method == "GET" && request.method == "HEAD")) {
             request.route = route.pattern;
+            access_.admit(request, route.options.role);
             return answer(route, request);
         }
         allowed.insert(route.method);
+        least = std::min(least, route.options.role);
     }
+    access_.admit(request, least);  // what there is, is not for everybody to find out
     if (allowed.empty()) {
         throw Error{ErrorCode::not_found, "no resource " + printable(request.path, 200)}.with_hint(
             "docs/api.md lists the resources");
@@ -200,6 +205,7 @@ Response Router::dispatch(Request request) const
         response = error_response(Error{ErrorCode::internal, "an unexpected error"}, request.request_id);
     }
     response.headers["X-Request-Id"] = request.request_id;
+    access_.let_pages_read(request, response);
     if (observer_) {
         observer_(request.route, request.method, response.status,
                   std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - began));
@@ -218,6 +224,13 @@ std::vector<std::string> Router::routes() const
     std::vector<std::string> names;
     for (const Route& route : routes_) names.push_back(route.method + " " + route.pattern);
     return names;
+}
+
+std::map<std::string, Role> Router::roles() const
+{
+    std::map<std::string, Role> roles;
+    for (const Route& route : routes_) roles.emplace(route.method + " " + route.pattern, route.options.role);
+    return roles;
 }
 
 }  // namespace warmd::http

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/http/access.h"
 #include "api/http/peer.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/json.h"
@@ -26,6 +27,7 @@ struct Request {
     std::string body;
     std::string request_id;
     Peer peer;
+    Caller caller{};                  // who that is, once a route has been found
     std::stop_token stop;             // the client is gone or the server stops
     std::optional<RequestKey> key{};  // only on routes that are keyed
     std::string route{};              // the pattern that matched; empty: none
@@ -67,14 +69,6 @@ struct Response {
     static Response json(const Json& document, int status = 200);
 };
 
-/// What a caller may do; each includes those before it.
-enum class Role {
-    none,   // nobody in particular: even without a token
-    read,   // look at everything
-    exec,   // lease instances and run commands in them
-    admin,  // warm, checkpoint, restore, delete
-};
-
 /// How long a request takes of a thread.
 enum class Pace {
     brief,    // milliseconds: shares a few threads
@@ -89,9 +83,11 @@ struct RouteOptions {
 
 using Handler = std::function<Response(const Request&)>;
 
-/// Literal patterns with {parameters}, first match wins.
+/// Literal patterns with {parameters}, first match wins. Every request is held against `access` before its handler.
 class Router {
 public:
+    explicit Router(AccessOptions access = {}) : access_{std::move(access)} {}
+
     void get(const std::string& pattern, Handler handler, RouteOptions options = {.role = Role::read})
     {
         add("GET", pattern, std::move(handler), options);
@@ -120,6 +116,8 @@ public:
 
     /// "GET /v1/status" and so on, in the order of their registration.
     [[nodiscard]] std::vector<std::string> routes() const;
+    /// The role that each of them needs.
+    [[nodiscard]] std::map<std::string, Role> roles() const;
 
 private:
     struct Route {
@@ -136,6 +134,7 @@ private:
     [[nodiscard]] std::optional<Response> refuse_change(const Request& request) const;
     [[nodiscard]] const Route* find(std::string_view method, const std::string& path) const;
 
+    Access access_;
     std::vector<Route> routes_;
     Observer observer_;
 };

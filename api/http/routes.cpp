@@ -21,9 +21,9 @@ Duration read_wait(const Request& request)
     }
 }
 
-Router make_router(Service& service)
+Router make_router(Service& service, AccessOptions access)
 {
-    Router router;
+    Router router{std::move(access)};
     add_system_routes(router, service);
     add_template_routes(router, service);
     add_checkpoint_routes(router, service);

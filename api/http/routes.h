@@ -21,8 +21,8 @@ void add_operation_routes(Router& router, Service& service);
 void add_event_routes(Router& router, Service& service);
 void add_web_routes(Router& router);
 
-/// All of them.
-Router make_router(Service& service);
+/// All of them, for those whom `access` names.
+Router make_router(Service& service, AccessOptions access = {});
 
 /// Handles a request that starts an operation and has no body: checks it, calls `submit`, and answers 202
 /// with Location, or 200 if the operation ends within the time that the query parameter `wait` allows. `submit` may

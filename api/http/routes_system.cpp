@@ -71,6 +71,15 @@ void add_system_routes(Router& router, Service& service)
                    return answer_readiness(service.readiness());
                },
                {.role = Role::read, .pace = Pace::lengthy});
+    // For everybody, so that whoever is refused elsewhere can find out as whom.
+    router.get("/v1/whoami",
+               [](const Request& request) {
+                   request.allow_query({});
+                   return Response::json({{"role", to_string(request.caller.role)},
+                                          {"name", describe_caller(request)},
+                                          {"via", request.peer.via == Peer::Via::tcp ? "tcp" : "socket"}});
+               },
+               {.role = Role::none});
     router.get("/openapi.json",
                [](const Request& request) {
                    request.allow_query({});

@@ -1,5 +1,6 @@
 #include "daemon/base/sha256.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include <array>
@@ -51,6 +52,11 @@ std::string sha256_hex(std::string_view bytes)
     Sha256 hash;
     hash.update(bytes);
     return hash.hex_digest();
+}
+
+bool equal_in_constant_time(std::string_view left, std::string_view right)
+{
+    return left.size() == right.size() && CRYPTO_memcmp(left.data(), right.data(), left.size()) == 0;
 }
 
 }  // namespace warmd

@@ -26,4 +26,7 @@ private:
 /// SHA-256 of `bytes` as 64 hexadecimal digits.
 std::string sha256_hex(std::string_view bytes);
 
+/// Takes as long for strings that differ in their first byte as for equal ones. Of unequal sizes: false, at once.
+bool equal_in_constant_time(std::string_view left, std::string_view right);
+
 }  // namespace warmd

@@ -8,6 +8,7 @@
 
 #include "daemon/base/sha256.h"
 #include "daemon/base/text.h"
+#include "daemon/config/access_config.h"
 #include "daemon/config/toml_table.h"
 
 namespace warmd {
@@ -30,6 +31,7 @@ std::optional<toml::table> parse_file(const fs::path& path, std::vector<ConfigPr
 void read_daemon(const toml::table& root, const std::string& file, std::vector<ConfigProblem>& problems, Config& config)
 {
     TomlTable table{root, {}, file, problems};
+    read_tokens(table, config);
     if (auto log = table.table("log")) {
         log->read("level", config.log_level);
         log->finish();
@@ -40,8 +42,10 @@ void read_daemon(const toml::table& root, const std::string& file, std::vector<C
         api->read("threads", config.http_threads, 1, 256);
         api->read("streams", config.http_streams, 4, 4096);
         api->read("connections", config.http_connections, 16, 100'000);
+        read_tcp(*api, config);
         api->finish();
     }
+    read_access(table, config);
     if (auto store = table.table("store")) {
         store->read("directory", config.state_directory);
         store->read("history", config.history, 10, 1'000'000);
@@ -288,6 +292,8 @@ Config load_config(const fs::path& directory, std::vector<ConfigProblem>& proble
     const fs::path file = directory / "warmd.toml";
     if (fs::exists(file)) {
         if (const auto table = parse_file(file, problems)) read_daemon(*table, file.string(), problems, config);
+    } else {
+        read_daemon({}, file.string(), problems, config);  // some defaults are looked up
     }
     read_templates(directory / "templates.d", problems, config);
     return config;

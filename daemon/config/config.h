@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "daemon/base/clock.h"
+#include "daemon/model/access.h"
 #include "daemon/model/template.h"
 
 namespace warmd {
@@ -15,6 +16,9 @@ struct Config {
     std::string log_level = "info";
     std::filesystem::path socket = "/run/warmd/warmd.sock";
     std::string socket_group = "warmd";  // owns the socket, mode 0660; nobody but root when it does not exist
+    bool socket_for_everybody = false;   // users outside that group have roles: mode 0666
+    std::string tcp;                     // "127.0.0.1:8642", on loopback; empty: none
+    AccessOptions access;                // unless said otherwise, the group's members may do everything
     int http_threads = 8;                // for requests that take milliseconds
     int http_streams = 256;              // requests that stream or wait, at once
     int http_connections = 4096;         // at once

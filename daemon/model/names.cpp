@@ -1,5 +1,6 @@
 // The words of the vocabulary, once for each enumeration: API, catalog and logs use the same.
 #include "daemon/base/enum_names.h"
+#include "daemon/model/access.h"
 #include "daemon/model/checkpoint.h"
 #include "daemon/model/event.h"
 #include "daemon/model/exec.h"
@@ -11,6 +12,9 @@
 namespace warmd {
 
 namespace {
+
+constexpr EnumNames<Role, 4> kRoles{
+    {{{Role::none, "none"}, {Role::read, "read"}, {Role::exec, "exec"}, {Role::admin, "admin"}}}};
 
 constexpr EnumNames<Network, 2> kNetworks{{{{Network::none, "none"}, {Network::bridge, "bridge"}}}};
 
@@ -75,6 +79,9 @@ constexpr EnumNames<EventKind, 4> kEventKinds{{{
 constexpr EnumNames<ExecPath, 2> kExecPaths{{{{ExecPath::agent, "agent"}, {ExecPath::podman, "podman"}}}};
 
 }  // namespace
+
+std::string_view to_string(Role role) { return kRoles.name(role); }
+std::optional<Role> role_from_string(std::string_view text) { return kRoles.value(text); }
 
 std::string_view to_string(ExecPath path) { return kExecPaths.name(path); }
 std::optional<ExecPath> exec_path_from_string(std::string_view text) { return kExecPaths.value(text); }

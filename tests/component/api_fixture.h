@@ -1,11 +1,13 @@
 #pragma once
 
 #include <httplib.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "api/http/listeners.h"
 #include "api/http/routes.h"
@@ -37,8 +39,10 @@ protected:
 
     void start_server()
     {
-        server_ = std::make_unique<http::Server>(http::open_listeners({.socket_path = socket_path()}), front_door,
-                                                 http::make_router(service()));
+        std::vector<UniqueFd> listeners = http::open_listeners({.socket_path = socket_path(), .tcp = tcp});
+        if (!tcp.empty()) tcp = http::bound_address(listeners.back());
+        server_ = std::make_unique<http::Server>(std::move(listeners), front_door,
+                                                 http::make_router(service(), access));
         thread_ = std::jthread{[this] { server_->run(); }};
     }
 
@@ -74,12 +78,29 @@ protected:
         if (!server_) start_server();
         httplib::Client client{socket_path()};
         client.set_address_family(AF_UNIX);
+        headers.emplace("Host", "test");
+        return send(client, method, target, body, std::move(headers));
+    }
+
+    /// As `send`, over TCP: `tcp` must have been set before the first request.
+    Reply send_over_tcp(const std::string& method, const std::string& target, const std::string& body,
+                        httplib::Headers headers)
+    {
+        if (!server_) start_server();
+        const std::size_t colon = tcp.rfind(':');
+        httplib::Client client{tcp.substr(0, colon), std::stoi(tcp.substr(colon + 1))};
+        if (!headers.contains("Host")) headers.emplace("Host", tcp);
+        return send(client, method, target, body, std::move(headers));
+    }
+
+    Reply send(httplib::Client& client, const std::string& method, const std::string& target, const std::string& body,
+               httplib::Headers headers)
+    {
         client.set_read_timeout(std::chrono::seconds{60});
         httplib::Request request;
         request.method = method;
         request.path = target;
         request.headers = std::move(headers);
-        request.set_header("Host", "test");
         request.body = body;
         const httplib::Result result = client.send(request);
         EXPECT_TRUE(result) << method << " " << target << ": " << httplib::to_string(result.error());
@@ -112,7 +133,11 @@ protected:
         EXPECT_EQ(reply.json().at("request_id"), reply.header("X-Request-Id"));
     }
 
-    http::FrontDoorOptions front_door;  // what the server is started with
+    // What the server is started with.
+    http::FrontDoorOptions front_door;
+    AccessOptions access{
+        .callers = {{Role::admin, {.users = {::getuid()}, .groups = {}}}}, .tokens = {}, .hosts = {}, .origins = {}};
+    std::string tcp;  // "127.0.0.1:0"; once it runs, the address that it got
     [[nodiscard]] const OpenApi& api() const { return api_; }
 
 private:

@@ -2,6 +2,7 @@
 // where there is no Podman: the browser test, generated requests, load. A process for each container, no CRIU.
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -11,6 +12,7 @@
 #include <map>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "api/http/listeners.h"
@@ -37,10 +39,13 @@ void serve(const Config& config, const sigset_t& signals)
     for (const auto& [name, entry] : config.templates) engine.add_image(entry.image, std::string(64, 'a'));
     test::FakeAgent agent;
     Service service{catalog, store, engine, agent, clock, Templates{config.templates}};
+    AccessOptions access = config.access;
+    access.callers[Role::admin].users.push_back(::getuid());  // tests need not run as root
     http::Server server{
-        http::open_listeners({.socket_path = config.socket.string()}),
+        http::open_listeners(
+            {.socket_path = config.socket.string(), .tcp = config.tcp, .for_everybody = config.socket_for_everybody}),
         {.workers = config.http_threads, .streams = config.http_streams, .connections = config.http_connections},
-        http::make_router(service)};
+        http::make_router(service, std::move(access))};
     service.reconcile();
     const std::jthread maintenance{[&service](const std::stop_token& stop) { service.maintain(stop); }};
     const std::jthread http{[&server] { server.run(); }};
