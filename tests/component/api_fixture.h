@@ -39,7 +39,8 @@ protected:
 
     void start_server()
     {
-        std::vector<UniqueFd> listeners = http::open_listeners({.socket_path = socket_path(), .tcp = tcp});
+        std::vector<UniqueFd> listeners = http::open_listeners(
+            {.socket_path = socket_path(), .tcp = tcp, .for_everybody = socket_for_everybody});
         if (!tcp.empty()) tcp = http::bound_address(listeners.back());
         server_ = std::make_unique<http::Server>(std::move(listeners), front_door,
                                                  http::make_router(service(), access));
@@ -137,6 +138,7 @@ protected:
     http::FrontDoorOptions front_door;
     AccessOptions access{
         .callers = {{Role::admin, {.users = {::getuid()}, .groups = {}}}}, .tokens = {}, .hosts = {}, .origins = {}};
+    bool socket_for_everybody = false;
     std::string tcp;  // "127.0.0.1:0"; once it runs, the address that it got
     [[nodiscard]] const OpenApi& api() const { return api_; }
 

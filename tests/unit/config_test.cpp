@@ -70,6 +70,127 @@ TEST_F(ConfigTest, AnEmptyDirectoryGivesTheDefaults)
     EXPECT_TRUE(config.templates.empty());
 }
 
+TEST_F(ConfigTest, ReadsWhoMayDoWhat)
+{
+    const std::string sum(64, 'A');
+    daemon(R"([api]
+group = "daemon"
+tcp = "[::1]:8642"
+hosts = ["Build7.example"]
+origins = ["https://Dash.example:8443", "http://[::1]"]
+[access]
+read = ["nobody", "@nogroup", "1234"]
+exec = ["@4321"]
+[tokens.ci]
+role = "exec"
+sha256 = ")" +
+           sum + R"("
+)");
+    const Config config = load();
+    EXPECT_TRUE(problems.empty()) << all_problems();
+    EXPECT_EQ(config.tcp, "[::1]:8642");
+    EXPECT_EQ(config.access.hosts, (std::vector<std::string>{"[::1]", "build7.example"}));
+    EXPECT_EQ(config.access.origins, (std::vector<std::string>{"https://dash.example:8443", "http://[::1]"}));
+    EXPECT_EQ(config.access.callers.at(Role::read).users, (std::vector<uid_t>{65534, 1234}));
+    EXPECT_EQ(config.access.callers.at(Role::read).groups, (std::vector<gid_t>{65534}));
+    EXPECT_EQ(config.access.callers.at(Role::exec).groups, (std::vector<gid_t>{4321}));
+    EXPECT_EQ(config.access.callers.at(Role::admin).groups, (std::vector<gid_t>{1}));  // daemon's
+    ASSERT_EQ(config.access.tokens.size(), 1U);
+    EXPECT_EQ(config.access.tokens[0].name, "ci");
+    EXPECT_EQ(config.access.tokens[0].role, Role::exec);
+    EXPECT_EQ(config.access.tokens[0].sha256, std::string(64, 'a'));
+    EXPECT_TRUE(config.socket_for_everybody);
+}
+
+TEST_F(ConfigTest, TheSocketIsItsGroupsUnlessOthersHaveRoles)
+{
+    daemon("[api]\ngroup = \"daemon\"\n");
+    EXPECT_FALSE(load().socket_for_everybody);
+    daemon("[api]\ngroup = \"daemon\"\n[access]\nread = [\"@daemon\", \"root\"]\n");
+    EXPECT_FALSE(load().socket_for_everybody);
+    daemon("[api]\ngroup = \"daemon\"\n[access]\nread = [\"@nogroup\"]\n");
+    EXPECT_TRUE(load().socket_for_everybody);
+    daemon("[api]\ngroup = \"daemon\"\n[access]\nexec = [\"nobody\"]\n");
+    EXPECT_TRUE(load().socket_for_everybody);
+    // Who says admin, says all of it.
+    daemon("[api]\ngroup = \"daemon\"\n[access]\nadmin = []\n");
+    EXPECT_TRUE(load().access.callers.at(Role::admin).groups.empty());
+    // A group that is only the default need not exist.
+    daemon("[api]\ngroup = \"no-such-group\"\n");
+    EXPECT_TRUE(load().access.callers.empty());
+    EXPECT_TRUE(problems.empty()) << all_problems();
+}
+
+TEST_F(ConfigTest, ReportsWhatIsWrongWithAccess)
+{
+    daemon(R"([access]
+read = ["no-such-user"]
+exec = ["@no-such-group",
+        "root"]
+admin = "root"
+write = []
+[tokens.a]
+role = "none"
+sha256 = "12"
+[tokens.b]
+sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+[tokens.c]
+role = "read"
+sha256 = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+token = "secret"
+[tokens.d]
+role = "read"
+sha256 = "AAAAaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+[tokens."A b"]
+role = "read"
+sha256 = "bbbbaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+)");
+    load();
+    EXPECT_TRUE(reported("warmd.toml", 2, "access.read names the user \"no-such-user\"")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 3, "access.exec names the group \"no-such-group\"")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 5, "access.admin must be an array of strings")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 6, "access.write is not a known key")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 8, "tokens.a.role must be")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 9, "tokens.a.sha256 must be 64")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 10, "tokens.b.role must be")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 11, "tokens.b.sha256 is that of no token")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 15, "tokens.c.token is not a known key")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 18, "tokens.d.sha256 is another token's")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 19, "tokens.A b must be a name")) << all_problems();
+    EXPECT_EQ(problems.size(), 11U) << all_problems();
+}
+
+TEST_F(ConfigTest, TcpIsOnLoopbackAndWantsAToken)
+{
+    const std::string token = "[tokens.ci]\nrole = \"read\"\nsha256 = \"" + std::string(64, 'a') + "\"\n";
+    for (const char* const good : {"127.0.0.1:8642", "127.1.2.3:1", "[::1]:65535"}) {
+        daemon("[api]\ntcp = \"" + std::string{good} + "\"\n" + token);
+        EXPECT_EQ(load().tcp, good);
+        EXPECT_TRUE(problems.empty()) << all_problems();
+    }
+    for (const char* const wrong :
+         {"0.0.0.0:8642", "192.168.1.1:8642", "[::]:8642", "::1:8642", "localhost:8642", "127.0.0.1",
+          "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:http", "8642"}) {
+        daemon("[api]\ntcp = \"" + std::string{wrong} + "\"\n" + token);
+        load();
+        EXPECT_TRUE(reported("warmd.toml", 2, "api.tcp must be a loopback address")) << wrong << all_problems();
+    }
+    daemon("[api]\ntcp = \"127.0.0.1:8642\"\n");
+    load();
+    EXPECT_TRUE(reported("warmd.toml", 2, "api.tcp needs a token")) << all_problems();
+    for (const char* const wrong : {"build7:80", "", "a b", "*", "http://a"}) {
+        daemon("[api]\nhosts = [\"" + std::string{wrong} + "\"]\n");
+        load();
+        EXPECT_TRUE(reported("warmd.toml", 2, "api.hosts must be")) << wrong << all_problems();
+    }
+    for (const char* const wrong :
+         {"*", "dash.example", "https://dash.example/", "https://", "ftp://a", "https://a:0", "null"}) {
+        daemon("[api]\norigins = [\"" + std::string{wrong} + "\"]\n");
+        load();
+        EXPECT_TRUE(reported("warmd.toml", 2, "api.origins must be")) << wrong << all_problems();
+    }
+}
+
 TEST_F(ConfigTest, ReadsEveryKeyOfTheDaemon)
 {
     daemon(R"([log]
