@@ -146,8 +146,15 @@ TEST_F(AccessTest, OnlyATokenThatIsKnownCountsOnTcp)
     for (const std::string& header : {"Bearer " + good, "bearer " + good, "BEARER   " + good}) {
         EXPECT_EQ(ask(over_tcp(), "GET", "/read", {{"host", host}, {"authorization", header}}).status, 200) << header;
     }
-    for (const std::string& header : {std::string{}, good, "Bearer", std::string{"Bearer "}, "Bearer " + good + "x",
-                                      "Bearer " + good.substr(1), "Basic " + good, "Bearer " + sha256_hex(good)}) {
+    const std::vector<std::string> wrong{{},
+                                         good,
+                                         "Bearer",
+                                         "Bearer ",
+                                         "Bearer " + good + "x",
+                                         "Bearer " + good.substr(1),
+                                         "Basic " + good,
+                                         "Bearer " + sha256_hex(good)};
+    for (const std::string& header : wrong) {
         const Response response = ask(over_tcp(), "GET", "/read", {{"host", host}, {"authorization", header}});
         EXPECT_EQ(response.status, 401) << header;
         EXPECT_EQ(response.headers.at("WWW-Authenticate"), "Bearer realm=\"warmd\"");
