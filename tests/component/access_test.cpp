@@ -85,8 +85,9 @@ protected:
         access.callers = {{Role::read, {.users = {}, .groups = {kReaders}}},
                           {Role::exec, {.users = {}, .groups = {kWorkers}}}};
         socket_for_everybody = true;
-        std::filesystem::permissions(directory.path(), std::filesystem::perms{0711});
         start_server();
+        // The store has made it its owner's.
+        std::filesystem::permissions(directory.path(), std::filesystem::perms{0711});
     }
 
     /// The first line of the answer to `user`, a member of `groups`.
