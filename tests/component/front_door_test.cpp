@@ -147,7 +147,7 @@ private:
 };
 
 const std::string kPing = "GET /ping HTTP/1.1\r\nHost: test\r\n\r\n";
-const std::string kHold = "GET /hold HTTP/1.1\r\nHost: test\r\n\r\n";
+const std::string kHold = "GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// A server with routes that do what a front door has to cope with.
 class FrontDoorTest : public ::testing::Test {
@@ -537,7 +537,7 @@ TEST_F(FrontDoorTest, AFailingAcceptEndsNothing)
 TEST_F(FrontDoorTest, TheKernelSaysWhoIsThere)
 {
     start("127.0.0.1:0");
-    const std::string request = "GET /peer HTTP/1.1\r\nHost: t\r\nREMOTE_ADDR: 1.2.3.4\r\n\r\n";
+    const std::string request = "GET /peer HTTP/1.1\r\nHost: localhost\r\nREMOTE_ADDR: 1.2.3.4\r\n\r\n";
     Json peer = Json::parse(ask(request).body);
     EXPECT_EQ(peer.at("uid"), ::getuid());
     EXPECT_EQ(peer.at("gid"), ::getgid());
