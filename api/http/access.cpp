@@ -46,15 +46,6 @@ std::string host_name(const Request& request)
     return host[colon] == ':' && digits ? host.substr(0, colon) : std::string{};
 }
 
-/// Whether the page was served under the very name that the request goes to.
-bool is_own_origin(const std::string& origin, const Request& request)
-{
-    for (const std::string_view scheme : {"http://", "https://"}) {
-        if (origin.starts_with(scheme)) return origin.substr(scheme.size()) == lower_case(request.header("host"));
-    }
-    return false;
-}
-
 std::string origin_of(const Request& request) { return lower_case(request.header("origin")); }
 
 std::string user_name(uid_t uid)
@@ -94,13 +85,27 @@ Access::Access(AccessOptions options) : options_{std::move(options)}
 }
 
 /// A page that has its own name resolve to this machine (DNS rebinding) is of our origin to the browser: the name is
-/// what gives it away. Browsers do not reach the Unix socket.
+/// what gives it away. To the Unix socket a browser gets through a tunnel, while other clients send there what they
+/// like: names without a dot, which no foreign page can have.
 void Access::check_host(const Request& request) const
 {
-    if (request.peer.via != Peer::Via::tcp || contains(options_.hosts, host_name(request))) return;
+    const std::string host = host_name(request);
+    const bool private_name = request.peer.via == Peer::Via::socket && host.find('.') == std::string::npos;
+    if (private_name || contains(options_.hosts, host)) return;
     throw Error{ErrorCode::misdirected,
                 "this daemon does not answer for the host \"" + printable(request.header("host"), 100) + "\""}
         .with_hint("name it in api.hosts of warmd.toml, or use the address that warmd listens on");
+}
+
+/// Whether the page was served under the very name that the request goes to, which must be one of ours.
+bool Access::is_own_origin(const std::string& origin, const Request& request) const
+{
+    for (const std::string_view scheme : {"http://", "https://"}) {
+        if (!origin.starts_with(scheme)) continue;
+        return origin.substr(scheme.size()) == lower_case(request.header("host")) &&
+               contains(options_.hosts, host_name(request));
+    }
+    return false;
 }
 
 bool Access::is_configured_origin(const Request& request) const

@@ -39,6 +39,7 @@ public:
 
 private:
     void check_host(const Request& request) const;
+    [[nodiscard]] bool is_own_origin(const std::string& origin, const Request& request) const;
     [[nodiscard]] bool is_configured_origin(const Request& request) const;
     [[nodiscard]] bool comes_from_configured_page(const Request& request, Role needed) const;
     [[nodiscard]] Caller identify(const Request& request) const;

@@ -181,7 +181,12 @@ void read_access(TomlTable& root, Config& config)
         for (const Role role : {Role::read, Role::exec, Role::admin}) callers[role] = read_callers(*table, role);
         table->finish();
     }
-    if (!admin_given && socket_group) callers[Role::admin].groups.push_back(*socket_group);
+    // Who gives the socket's group less does not mean that it keeps everything.
+    const bool restricted = socket_group && std::any_of(callers.begin(), callers.end(), [&](const auto& entry) {
+                                const auto& groups = entry.second.groups;
+                                return std::find(groups.begin(), groups.end(), *socket_group) != groups.end();
+                            });
+    if (!admin_given && socket_group && !restricted) callers[Role::admin].groups.push_back(*socket_group);
     for (const auto& [role, named] : callers) {
         const auto is_root = [](uid_t user) { return user == 0; };
         const auto is_own = [&socket_group](gid_t group) { return group == socket_group; };

@@ -196,8 +196,23 @@ TEST_F(AccessTest, OnTcpTheHostMustBeOneOfOurs)
             EXPECT_EQ(response.status, 421) << host << path;
             EXPECT_EQ(member(response, "code"), "misdirected");
         }
+    }
+}
+
+TEST_F(AccessTest, OnTheSocketTheHostMayBeAnyNameThatNoForeignPageHas)
+{
+    for (const char* const host : {"", "warmd", "d", "localhost:8642", "127.0.0.1:8642", "build7.example"}) {
         EXPECT_EQ(ask(user(1001), "GET", "/read", {{"host", host}}).status, 200) << host;
     }
+    // Through a tunnel to the socket a page that has its name resolve to this machine is no better than on TCP.
+    for (const char* const host : {"evil.example", "evil.example:8642", "10.0.0.1"}) {
+        for (const char* const method : {"GET", "POST", "DELETE"}) {
+            EXPECT_EQ(ask(user(0), method, "/read", {{"host", host}, {"origin", std::string{"http://"} + host}}).status,
+                      421)
+                << method << host;
+        }
+    }
+    EXPECT_EQ(ask(user(0), "POST", "/none", {{"host", "evil:80"}, {"origin", "http://evil:80"}}).status, 403);
 }
 
 TEST_F(AccessTest, PagesOfForeignOriginsAreRefused)
@@ -269,8 +284,8 @@ TEST_F(AccessTest, PagesOfConfiguredOriginsOnlyRead)
     EXPECT_EQ(over_tcp_as(Role::none, "GET", "/none", page).status, 200);
     EXPECT_EQ(over_tcp_as(Role::none, "GET", "/none").headers.at("Vary"), "Origin");
 
-    // Served under that name by a proxy it is no foreign page at all.
-    EXPECT_EQ(ask(user(0), "POST", "/admin", {{"origin", "https://dash.example"}, {"host", "dash.example"}}).status,
+    // Served by a proxy under a name of ours it is no foreign page at all.
+    EXPECT_EQ(ask(user(0), "POST", "/admin", {{"origin", "https://build7.example"}, {"host", "build7.example"}}).status,
               200);
 }
 
