@@ -516,8 +516,8 @@ void FrontDoor::Loop::close(Connection& connection)
 void FrontDoor::Loop::handle(std::uint64_t name, std::uint32_t events)
 {
     if (name == kWake) {
-        std::uint64_t ignored = 0;
-        static_cast<void>(::read(wake_.get(), &ignored, sizeof(ignored)));
+        eventfd_t ignored = 0;
+        ::eventfd_read(wake_.get(), &ignored);
         return;
     }
     if (name <= listeners_.size()) {
@@ -618,8 +618,7 @@ void FrontDoor::Loop::run()
 void FrontDoor::Loop::stop()
 {
     stopping_ = true;
-    const std::uint64_t one = 1;
-    static_cast<void>(::write(wake_.get(), &one, sizeof(one)));
+    ::eventfd_write(wake_.get(), 1);
     running_.wait(true);
 }
 
@@ -657,8 +656,7 @@ bool FrontDoor::Loop::serve(Job& job) noexcept
 void FrontDoor::Loop::complete(Completion completion)
 {
     completions_.with([&completion](auto& list) { list.push_back(std::move(completion)); });
-    const std::uint64_t one = 1;
-    static_cast<void>(::write(wake_.get(), &one, sizeof(one)));
+    ::eventfd_write(wake_.get(), 1);
 }
 
 FrontDoor::FrontDoor(std::vector<UniqueFd> listeners, FrontDoorOptions options, PaceOf pace_of, Serve serve)
