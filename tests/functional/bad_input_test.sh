@@ -44,7 +44,7 @@ head -c 200000 /dev/zero | tr '\0' '[' > "$deep"
 expect_problem 400 invalid_argument "${post[@]}" --data-binary "@$deep" "$exec_url"
 head -c 2000000 /dev/zero | tr '\0' ' ' > "$deep"
 expect_problem 413 too_large "${post[@]}" --data-binary "@$deep" "$exec_url"
-expect_problem 413 too_large "${post[@]}" -H 'Transfer-Encoding: chunked' --data-binary "@$deep" "$exec_url"
+expect_problem 411 invalid_argument "${post[@]}" -H 'Transfer-Encoding: chunked' --data-binary "@$deep" "$exec_url"
 expect_problem 415 unsupported_media -X POST -H 'Content-Type: text/plain' -d '{"command":["true"]}' "$exec_url"
 expect_problem 415 unsupported_media -X POST -F 'command=true' "$exec_url"
 

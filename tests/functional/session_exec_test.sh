@@ -69,7 +69,8 @@ expect_equal "$(code "disp(x)")" 0 "after Ctrl-C"
 warmctl -q exec --timeout 300ms "$id" --code 'while true, x = 1; end'
 expect_equal $? 124 "a time limit"
 expect_equal "$(api "$base/v1/instances/$id" | json .state)" idle
-warmctl exec "$id" --code "disp('started'), while true, x = 2; end" > "$err" &
+: > "$err"
+warmctl exec "$id" --code "x = 2; disp('started'), while true, y = 1; end" > "$err" &
 client=$!
 wait_until 10 started
 kill -9 $client
