@@ -17,6 +17,7 @@
 #include <functional>
 #include <future>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -1251,13 +1252,14 @@ TEST_F(FalseAgent, ThatEndsInTheMiddleOfOutputHasFailed)
 
 TEST_F(FalseAgent, ThatNeverComesToItsReplyIsATimeoutOrCanBeCancelled)
 {
-    std::atomic<int> served{0};
-    serve([&served](int fd) {
+    // Shared: the false agent may still count when the test is over.
+    const auto served = std::make_shared<std::atomic<int>>(0);
+    serve([served](int fd) {
         read_request(fd);
         // The first talks for ever, the second says nothing.
-        while (served == 0 && send(fd, encode_frame(FrameType::out, "x"))) {
+        while (*served == 0 && send(fd, encode_frame(FrameType::out, "x"))) {
         }
-        if (served++ > 0) wait_for_hang_up(fd);
+        if ((*served)++ > 0) wait_for_hang_up(fd);
     });
     const SteadyTime began = std::chrono::steady_clock::now();
     expect_error(ErrorCode::timeout, [this] { client.wait_for(address(), AgentStage::started, 1ms, {}); });
@@ -1265,7 +1267,7 @@ TEST_F(FalseAgent, ThatNeverComesToItsReplyIsATimeoutOrCanBeCancelled)
     auto running = std::async(std::launch::async, [&] {
         expect_error(ErrorCode::cancelled, [&] { run({.command = {"true"}}, kBound, stop.get_token()); });
     });
-    EXPECT_TRUE(eventually([&served] { return served > 0; }));
+    EXPECT_TRUE(eventually([&served] { return *served > 0; }));
     stop.request_stop();
     running.get();
     EXPECT_LT(std::chrono::steady_clock::now() - began, 2 * kBound);
