@@ -28,6 +28,17 @@ std::string store_words(const Json& status)
     return words;
 }
 
+/// Empty when there is nothing to tell.
+std::string priming_words(JsonObject& status)
+{
+    const Json* const json = status.child("priming");
+    if (json == nullptr) return {};
+    JsonObject priming{*json, "priming"};
+    const std::string state = priming.text("state");
+    if (state == "failed") return "failed: " + printable(priming.optional_text("reason").value_or(""));
+    return state == "running" || state == "pending" ? state : "";
+}
+
 std::string readiness(const Json& status, const std::optional<Error>& unready, bool coloured)
 {
     JsonObject object{status};
@@ -71,6 +82,7 @@ std::vector<std::string> status_lines(const Json& status, const std::optional<Er
     }
     rows.push_back({"ready", ""});
     const std::size_t ready_line = rows.size() - 1;
+    if (const std::string words = priming_words(object); !words.empty()) rows.push_back({"priming", words});
     rows.push_back({"templates", std::to_string(object.optional_integer("templates").value_or(0))});
     rows.push_back({"instances", std::to_string(status_number(status, "instances", "live").value_or(0)) + " live"});
     if (const auto leases = status_number(status, "leases", "active")) {

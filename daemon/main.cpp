@@ -8,14 +8,18 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "api/contract/documents.h"
 #include "api/http/listeners.h"
 #include "api/http/routes.h"
 #include "api/http/server.h"
@@ -23,11 +27,15 @@
 #include "daemon/agent/container_socket.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/error.h"
+#include "daemon/base/json.h"
 #include "daemon/base/log.h"
 #include "daemon/base/memory.h"
+#include "daemon/base/text.h"
 #include "daemon/base/unique_fd.h"
 #include "daemon/catalog/catalog.h"
 #include "daemon/config/config.h"
+#include "daemon/host/doctor.h"
+#include "daemon/host/probe.h"
 #include "daemon/podman/podman_engine.h"
 #include "daemon/service/service.h"
 #include "daemon/store/tarball_store.h"
@@ -64,6 +72,41 @@ UniqueFd lock_state(const std::filesystem::path& directory)
     return lock;
 }
 
+/// What the shell command ends with, and what it says.
+std::pair<int, std::string> run_command(const std::string& command)
+{
+    const auto close = [](FILE* pipe) { ::pclose(pipe); };
+    std::unique_ptr<FILE, decltype(close)> pipe{::popen(command.c_str(), "r"), close};
+    if (!pipe) throw system_error("run " + command, errno);
+    std::string words;
+    std::array<char, 4096> part{};
+    while (const std::size_t count = std::fread(part.data(), 1, part.size(), pipe.get())) {
+        append_up_to(words, {part.data(), count}, kLongestWords);
+    }
+    const int status = ::pclose(pipe.release());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128, words};
+}
+
+std::filesystem::path agent_program()
+{
+    return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "warm-agent";
+}
+
+/// Everything that GET /v1/doctor looks at, without the daemon and what its service is forbidden.
+void print_findings(const Config& config, const std::string& only)
+{
+    SystemClock clock;
+    podman::PodmanEngine engine{{.socket_path = config.podman_socket.string(), .call_timeout = config.podman_timeout}};
+    Probe probe{engine, clock, agent_program()};
+    Doctor doctor{engine,
+                  probe,
+                  {.files = {},
+                   .store = config.state_directory,
+                   .podman_socket = config.podman_socket.string(),
+                   .run = run_command}};
+    std::printf("%s\n", dump_json(contract::encode(doctor.examine({}, only))).c_str());
+}
+
 void serve(const Config& config, const sigset_t& signals)
 {
     const UniqueFd lock = lock_state(config.state_directory);
@@ -88,7 +131,13 @@ void serve(const Config& config, const sigset_t& signals)
                      .history = config.history,
                      .pools = {.parallel_fills = config.pool_fills,
                                .max_waiting = config.http_streams / 2,
-                               .available_memory = available_memory}}};
+                               .available_memory = available_memory},
+                     .agent = agent_program(),
+                     .primed = config.socket.parent_path() / "primed",
+                     .doctor = {.files = {},
+                                .store = config.state_directory,
+                                .podman_socket = config.podman_socket.string(),
+                                .run = run_command}}};
     http::Server server{
         http::open_listeners({.socket_path = config.socket.string(),
                               .socket_group = config.socket_group,
@@ -127,8 +176,13 @@ int main(int argc, char** argv)
     CLI::App app{"Keeps slow-starting applications warm: checkpoint once, restore ready copies."};
     std::string directory = "/etc/warmd";
     bool check = false;
+    std::string only;
     app.add_option("--config", directory, "Directory with warmd.toml and templates.d/")->capture_default_str();
     app.add_flag("--check-config", check, "Report what is wrong with the configuration and end");
+    const CLI::Option* const doctor = app.add_option("--doctor", only,
+                                                     "Look at this machine, print what is found as JSON, and end")
+                                          ->expected(0, 1)
+                                          ->type_name("[CHECK]");
     app.set_version_flag("--version", "warmd " WARMD_VERSION);
     CLI11_PARSE(app, argc, argv);
 
@@ -139,6 +193,11 @@ int main(int argc, char** argv)
             std::fprintf(stderr, "%s: %s\n", problem.where.c_str(), problem.message.c_str());
         }
         if (!problems.empty()) return kConfigurationWrong;
+        if (*doctor) {
+            set_up_logging("error");
+            print_findings(config, only);
+            return 0;
+        }
         set_up_logging(config.log_level);
         if (check) {
             std::printf("%s is good: %zu templates\n", directory.c_str(), config.templates.size());

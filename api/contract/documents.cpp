@@ -472,6 +472,45 @@ Json encode(const Progress& document)
             {"at", format_time(document.at)}};
 }
 
+Json encode(const Priming& document)
+{
+    return {{"state", to_string(document.state)},
+            {"elapsed_ms", milliseconds(document.elapsed)},
+            {"reason", document.reason}};
+}
+
+Json encode(const Findings& document)
+{
+    Json findings = Json::array();
+    for (const Finding& finding : document) {
+        findings.push_back({{"check", finding.check},
+                            {"status", to_string(finding.status)},
+                            {"found", finding.found},
+                            {"why", finding.why},
+                            {"fix", finding.fix}});
+    }
+    return {{"status", to_string(worst(document))}, {"findings", std::move(findings)}};
+}
+
+Findings decode_findings(const Json& json)
+{
+    JsonObject object{json};
+    Findings findings;
+    const Json* const items = object.child("findings");
+    if (items == nullptr || !items->is_array()) {
+        throw Error{ErrorCode::invalid_argument, "findings must be an array"}.with_field("findings");
+    }
+    for (const Json& item : *items) {
+        JsonObject one{item};
+        findings.push_back({.check = one.text("check"),
+                            .status = decode_word(one, "status", finding_status_from_string),
+                            .found = one.text("found"),
+                            .why = one.text("why"),
+                            .fix = one.text("fix")});
+    }
+    return findings;
+}
+
 PoolStatus decode_pool(const Json& json)
 {
     JsonObject object{json};

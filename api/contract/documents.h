@@ -9,10 +9,12 @@
 #include "daemon/model/checkpoint.h"
 #include "daemon/model/event.h"
 #include "daemon/model/exec.h"
+#include "daemon/model/finding.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/lease.h"
 #include "daemon/model/operation.h"
 #include "daemon/model/pool.h"
+#include "daemon/model/priming.h"
 #include "daemon/model/template.h"
 
 // The documents of the API, as api/openapi.yaml describes them: what the daemon writes the client reads with
@@ -29,12 +31,16 @@ Json encode(const Lease& document);
 Json encode(const PoolStatus& document);
 Json encode(const Event& document);
 Json encode(const Progress& document);
+Json encode(const Priming& document);
+/// {"status": the worst, "findings": [...]}
+Json encode(const Findings& document);
 
 Instance decode_instance(const Json& json);
 Checkpoint decode_checkpoint(const Json& json);
 Operation decode_operation(const Json& json);
 Lease decode_lease(const Json& json);
 PoolStatus decode_pool(const Json& json);
+Findings decode_findings(const Json& json);
 
 /// {"items": [...], "next_cursor": ...}: the cursor is null on the last page.
 template <typename T>

@@ -22,6 +22,7 @@ Json encode(const ServiceStatus& status)
     return {{"version", WARMD_VERSION},
             {"started_at", format_time(status.started_at)},
             {"recovered", status.recovered},
+            {"priming", contract::encode(status.priming)},
             {"templates", status.templates},
             {"operations", {{"active", status.operations_active}}},
             {"instances", {{"live", status.instances}}},
@@ -95,6 +96,13 @@ void add_system_routes(Router& router, Service& service)
         response.body = service.metrics().text(service.levels(WARMD_VERSION));
         return response;
     });
+    // For admins: it writes to the disk and runs a container.
+    router.get("/v1/doctor",
+               [&service](const Request& request) {
+                   request.allow_query({});
+                   return Response::json(contract::encode(service.doctor(request.stop)));
+               },
+               {.role = Role::admin, .pace = Pace::lengthy});
     router.get("/v1/status", [&service](const Request& request) {
         request.allow_query({});
         return Response::json(encode(service.status()));

@@ -42,6 +42,7 @@ void add_store_command(CLI::App& app, Context& context);
 void add_df_command(CLI::App& app, Context& context);
 void add_prune_command(CLI::App& app, Context& context);
 void add_why_command(CLI::App& app, Context& context);
+void add_doctor_command(CLI::App& app, Context& context);
 void add_watch_command(CLI::App& app, Context& context);
 void add_events_command(CLI::App& app, Context& context);
 void add_whoami_command(CLI::App& app, Context& context);

@@ -77,6 +77,16 @@ void kill_one(int pid, const std::function<bool(int)>& may_kill)
 
 }  // namespace
 
+const std::string& boot_id()
+{
+    static const std::string id = [] {
+        std::string line;
+        std::ifstream{"/proc/sys/kernel/random/boot_id"} >> line;
+        return line;
+    }();
+    return id;
+}
+
 bool in_control_group(int pid, std::string_view fragment)
 {
     return read_file(pid, "cgroup").find(fragment) != std::string::npos;

@@ -10,6 +10,9 @@
 
 namespace warmd {
 
+/// Different after each boot of this machine.
+const std::string& boot_id();
+
 /// True when the path of the process's control group contains `fragment`. False for a process that is gone.
 bool in_control_group(int pid, std::string_view fragment);
 

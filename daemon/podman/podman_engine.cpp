@@ -20,6 +20,7 @@
 #include "daemon/base/text.h"
 #include "daemon/podman/exec_demux.h"
 #include "daemon/podman/podman_json.h"
+#include "daemon/podman/program_tar.h"
 #include "daemon/podman/rootfs_repair.h"
 #include "daemon/podman/tar_splice.h"
 
@@ -123,6 +124,34 @@ std::optional<ImageInfo> PodmanEngine::find_image(const std::string& reference)
     const auto body = find("/images/" + percent_encode(reference) + "/json");
     if (!body) return std::nullopt;
     return decode_image(*body);
+}
+
+std::string PodmanEngine::import_program(const std::filesystem::path& program)
+{
+    const std::string tar = tar_of_program(program, "program");
+    const ByteSource upload = [&tar, at = std::size_t{0}](std::span<char> buffer) mutable {
+        const std::size_t count = tar.copy(buffer.data(), buffer.size(), at);
+        at += count;
+        return count;
+    };
+    // Its body is a tarball, whatever its content type says (pkg/api/handlers/libpod/images.go: ImagesImport).
+    const HttpReply reply = http_.call({.method = "POST",
+                                        .path = api_prefix() + "/images/import",
+                                        .upload = upload,
+                                        .timeout = options_.call_timeout});
+    if (reply.status / 100 != 2) refuse("import an image", reply);
+    std::string id = decode_id(reply.body);
+    if (id.starts_with("sha256:")) id.erase(0, 7);
+    return id;
+}
+
+void PodmanEngine::remove_image(const std::string& id)
+{
+    try {
+        request("DELETE", "/images/" + percent_encode(id));
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::not_found) throw;
+    }
 }
 
 ContainerId PodmanEngine::create(const ContainerSpec& spec)

@@ -26,6 +26,8 @@ public:
 
     EngineInfo info() override;
     std::optional<ImageInfo> find_image(const std::string& reference) override;
+    std::string import_program(const std::filesystem::path& program) override;
+    void remove_image(const std::string& id) override;
     ContainerId create(const ContainerSpec& spec) override;
     void start(const ContainerId& id) override;
     std::optional<ContainerInfo> inspect(const std::string& id_or_name) override;

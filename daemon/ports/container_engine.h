@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <optional>
@@ -105,6 +106,12 @@ public:
 
     /// Nothing when the image is not in local storage. Never pulls.
     virtual std::optional<ImageInfo> find_image(const std::string& reference) = 0;
+
+    /// Makes an image without a name that holds the program as /program and nothing else, and returns its id. A
+    /// program that needs no other file, then. Throws Error{not_found} when there is no such file.
+    virtual std::string import_program(const std::filesystem::path& program) = 0;
+    /// By its id. Success when there is no such image; `conflict` while a container is made of it.
+    virtual void remove_image(const std::string& id) = 0;
 
     /// Creates a container and does not start it. An image that is not in local storage is `not_found`.
     virtual ContainerId create(const ContainerSpec& spec) = 0;

@@ -35,6 +35,9 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
       templates_{std::move(templates)},
       options_{options},
       started_at_{clock.now()},
+      probe_{engine, clock, options.agent},
+      primer_{probe_, options.primed},
+      doctor_{engine, probe_, options.doctor},
       keys_{catalog},
       exec_{catalog, engine,     agent,
             clock,   templates_, [this](const std::optional<ExecResult>& result) { metrics_.exec_ended(result); }},
@@ -64,7 +67,7 @@ void Service::reconcile() noexcept
         catalog_.prune_keys(clock_.now() - kKeyLife, kMostKeys);
         catalog_.prune_history(options_.history);
         recovered_ = true;
-        pools_.start();
+        if (!primer_.due()) pools_.start();
     } catch (const std::exception& error) {
         const auto* const known = dynamic_cast<const Error*>(&error);
         spdlog::warn("cannot compare the catalog with the containers, will try again: {} ({})", error.what(),
@@ -76,7 +79,12 @@ void Service::maintain(std::stop_token stop)
 {
     constexpr Duration kInterval = std::chrono::seconds{30};
     constexpr Duration kWaiting = std::chrono::seconds{1};
-    while (clock_.sleep_for(recovered_ ? kInterval : kWaiting, stop)) reconcile();
+    while (!recovered_ && clock_.sleep_for(kWaiting, stop)) reconcile();
+    if (primer_.due() && !stop.stop_requested()) {
+        primer_.run(stop);
+        reconcile();  // which now starts the pools
+    }
+    while (clock_.sleep_for(kInterval, stop)) reconcile();
 }
 
 void Service::shut_down()
@@ -201,6 +209,7 @@ ServiceStatus Service::status() const
     status.templates = static_cast<int>(templates_.all().size());
     status.operations_active = operations_.active();
     status.recovered = recovered_;
+    status.priming = primer_.status();
     return status;
 }
 

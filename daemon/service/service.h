@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,6 +9,9 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/error.h"
 #include "daemon/catalog/catalog.h"
+#include "daemon/host/doctor.h"
+#include "daemon/host/primer.h"
+#include "daemon/host/probe.h"
 #include "daemon/ports/container_engine.h"
 #include "daemon/service/checkpoint.h"
 #include "daemon/service/exec.h"
@@ -28,6 +32,9 @@ struct ServiceOptions {
     int operation_queue = 64;
     int history = 1000;
     PoolOptions pools;
+    std::filesystem::path agent;   // see Probe
+    std::filesystem::path primed;  // see Primer; empty: nothing is primed
+    DoctorOptions doctor;
 };
 
 /// One thing that this service needs.
@@ -52,8 +59,8 @@ public:
     /// are Error{unavailable}.
     void reconcile() noexcept;
 
-    /// Repeats `reconcile`: soon while Podman does not answer, then every half minute. Returns when `stop`
-    /// is requested.
+    /// Repeats `reconcile`: soon while Podman does not answer, then every half minute. Before that, once per boot, lets
+    /// the primer go first; pools begin to fill after it. Returns when `stop` is requested.
     void maintain(std::stop_token stop);
 
     /// Stops all operations and waits for their ends. Instances and leases live on.
@@ -88,6 +95,8 @@ public:
     [[nodiscard]] ServiceStatus status() const;
     /// What Metrics::text shows beside its own.
     [[nodiscard]] Levels levels(const std::string& version) const;
+    /// Looks at all that warmd needs of this machine: see Doctor::examine.
+    Findings doctor(const std::stop_token& stop) { return doctor_.examine(stop); }
     /// Asks Podman, reads the catalog, looks at the disk. What is not ok keeps this service from doing its work.
     std::vector<ReadinessCheck> readiness();
 
@@ -104,6 +113,9 @@ private:
     const Time started_at_;
     std::atomic<bool> recovered_ = false;
 
+    Probe probe_;
+    Primer primer_;
+    Doctor doctor_;
     Metrics metrics_;
     RequestKeys keys_;
     Exec exec_;

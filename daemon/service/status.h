@@ -9,6 +9,7 @@
 #include "daemon/base/guarded.h"
 #include "daemon/catalog/catalog.h"
 #include "daemon/model/pool.h"
+#include "daemon/model/priming.h"
 #include "daemon/service/pools.h"
 #include "daemon/store/tarball_store.h"
 
@@ -18,6 +19,7 @@ namespace warmd {
 struct ServiceStatus {
     Time started_at;
     bool recovered = false;
+    Priming priming;
     int templates = 0;
     int operations_active = 0;
     int instances = 0;  // with a container

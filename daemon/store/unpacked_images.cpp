@@ -17,6 +17,7 @@
 
 #include "daemon/base/error.h"
 #include "daemon/base/json.h"
+#include "daemon/base/process.h"
 #include "daemon/base/scope_exit.h"
 #include "daemon/base/sha256.h"
 
@@ -27,16 +28,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kManifest = "manifest.json";
-
-const std::string& boot_id()
-{
-    static const std::string id = [] {
-        std::string line;
-        std::ifstream{"/proc/sys/kernel/random/boot_id"} >> line;
-        return line;
-    }();
-    return id;
-}
 
 /// What changes when anybody changes the file.
 Json stamp_of(const fs::path& file)

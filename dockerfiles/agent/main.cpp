@@ -1,10 +1,17 @@
 // warm-agent: PID 1 of a warm container, and under other names the clients of it. One static program, so that it
 // runs in any image.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "dockerfiles/agent/agent.h"
@@ -22,8 +29,27 @@ constexpr const char* kHelp =
     "Starts the application and serves requests about it on a Unix socket.\n"
     "  --socket PATH  where to listen (default: /run/warm/agent.sock)\n"
     "  --session      the application reads requests from the FIFO named by WARM_SESSION\n"
+    "  --hold         start nothing: write the file `held` and wait for SIGTERM\n"
     "  --version      print the version and end\n"
     "With WARM_START=deferred in the environment the application waits for a `start` request.\n";
+
+/// What warmd tries checkpoints and restores with: little, but with a socket of the kind that kernels and versions of
+/// CRIU disagree about (https://github.com/checkpoint-restore/criu/issues/2705), and with a file that the dump must
+/// keep.
+int hold()
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &signals, nullptr);
+    const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int held = ::open("held", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (listener < 0 || ::listen(listener, 1) != 0 || held < 0) throw std::system_error{errno, std::generic_category()};
+    ::close(held);
+    int signal = 0;
+    while (signal != SIGTERM) sigwait(&signals, &signal);
+    return 0;
+}
 
 int run_agent(const std::vector<std::string>& arguments)
 {
@@ -38,6 +64,8 @@ int run_agent(const std::vector<std::string>& arguments)
             options.session = true;
         } else if (arguments[at] == "--socket" && at + 1 < arguments.size()) {
             options.socket = arguments[++at];
+        } else if (arguments[at] == "--hold") {
+            return hold();
         } else if (arguments[at] == "--version") {
             std::puts("warm-agent " WARMD_VERSION);
             return 0;

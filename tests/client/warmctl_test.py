@@ -743,6 +743,29 @@ class Looking(Case):
         self.daemon.answers["GET /readyz"] = (503, {"code": "unavailable", "detail": "no Podman", "hint": "start it", "title": ""})
         self.assertRegex(self.run_it("status")[1], r"ready +no: no Podman \(next: start it\)\n")
 
+    def test_status_says_when_priming_failed(self):
+        self.assertNotIn("priming", self.run_it("status")[1])
+        self.daemon.answers["GET /v1/status"] = STATUS | {"priming": {"state": "failed", "elapsed_ms": 0, "reason": "no CRIU"}}
+        self.assertRegex(self.run_it("status")[1], r"priming +failed: no CRIU\n")
+
+    def test_doctor_shows_the_fix_of_a_problem_and_fails(self):
+        good = {"check": "podman", "status": "ok", "found": "Podman answers", "why": "it must", "fix": ""}
+        bad = {"check": "libcriu", "status": "problem", "found": "there is none", "why": "crun loads it", "fix": "apt-get install libcriu2"}
+        better = {"check": "memory", "status": "advice", "found": "little", "why": "more is more", "fix": "buy some"}
+        self.daemon.answers["GET /v1/doctor"] = {"status": "advice", "findings": [good, better]}
+        status, out, err = self.run_it("doctor")
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, r"warmd +ok +answers on ")
+        self.assertRegex(out, r"memory +advice +little\n +why +more is more\n +fix +buy some\n")
+        self.assertNotIn("it must", out)
+        self.daemon.answers["GET /v1/doctor"] = {"status": "problem", "findings": [good, bad]}
+        status, out, err = self.run_it("doctor")
+        self.assertEqual(status, 1)
+        self.assertRegex(out, r"libcriu +problem +there is none\n +why +crun loads it\n +fix +apt-get install libcriu2\n")
+        status, out, err = self.run_it("doctor", "--json")
+        self.assertEqual(status, 1)
+        self.assertEqual(json.loads(out)["findings"][1:], [good, bad])
+
     def test_events_go_on_after_a_broken_stream(self):
         self.daemon.answers["GET /v1/events"] = [
             Raw("text/event-stream", HELLO, ": keepalive\n\n", change(6, "warming")),

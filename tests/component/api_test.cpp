@@ -189,6 +189,17 @@ TEST_F(ApiTest, ReadinessSaysWhatIsMissingAndHealthDoesNotCare)
     EXPECT_EQ(get("/healthz").status, 200);
 }
 
+TEST_F(ApiTest, TheDoctorTellsWhatItFindsAndIsForAdmins)
+{
+    engine.fail_next("info", Error{ErrorCode::unavailable, "Podman does not listen"});
+    const Json document = get("/v1/doctor").json();
+    EXPECT_EQ(document.at("status"), "problem");
+    EXPECT_EQ(document.at("findings").at(0).at("check"), "podman");
+    EXPECT_EQ(document.at("findings").at(0).at("found"), "Podman does not listen");
+    EXPECT_EQ(get("/v1/doctor?deep=1").status, 400);
+    EXPECT_EQ(get("/v1/status").json().at("priming").at("state"), "off");
+}
+
 TEST_F(ApiTest, AClientThatVanishesTakesItsCommandWithIt)
 {
     const std::string id = made("/v1/templates/quick/warm", "instance");

@@ -164,6 +164,24 @@ TEST_P(ContainerEngineContract, InfoNamesTheEngineAndWhatItStandsOn)
     EXPECT_EQ(info.storage_driver, "overlay");
 }
 
+TEST_P(ContainerEngineContract, AnImportedProgramRunsAloneInAContainer)
+{
+    const std::string image = engine().import_program(WARMD_AGENT_PROGRAM);
+    EXPECT_TRUE(engine().find_image(image));
+    ContainerSpec held = spec({"/program", "--hold"});
+    held.image = image;
+    const ContainerId id = start(held);
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    while (!engine().file_exists(id, "/held") && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    EXPECT_TRUE(engine().file_exists(id, "/held"));
+    EXPECT_EQ(code_of([&] { engine().remove_image(image); }), ErrorCode::conflict);
+    engine().remove(id.value());
+    engine().remove_image(image);
+    EXPECT_FALSE(engine().find_image(image));
+    engine().remove_image(image);  // gone is good
+    EXPECT_EQ(code_of([&] { (void)engine().import_program("/no/such/program"); }), ErrorCode::not_found);
+}
+
 TEST_P(ContainerEngineContract, FindsAnImageByNameAndById)
 {
     const auto by_name = engine().find_image(spec().image);

@@ -98,12 +98,6 @@ void FakeEngine::add_image(const std::string& reference, const std::string& id,
     images_[reference] = {.id = id, .digest = "sha256:" + id, .labels = std::move(labels)};
 }
 
-void FakeEngine::remove_image(const std::string& reference)
-{
-    const std::scoped_lock lock{mutex_};
-    images_.erase(reference);
-}
-
 void FakeEngine::fail_next(const std::string& operation, Error error)
 {
     const std::scoped_lock lock{mutex_};
@@ -208,9 +202,12 @@ void FakeEngine::refresh(Container& container)
 
 void FakeEngine::run(Container& container)
 {
-    const std::vector<std::string> command = container.spec.command.empty()
-                                                 ? std::vector<std::string>{"sleep", "infinity"}
-                                                 : container.spec.command;
+    std::vector<std::string> command = container.spec.command;
+    if (command.empty()) command = {"sleep", "infinity"};
+    if (const auto program = programs_.find(container.info.image_id);
+        program != programs_.end() && command.front() == "/program") {
+        command.front() = program->second;
+    }
     container.info.pid = start_process(command, container.spec.env, container.root, container.log);
     if (container.info.pid == 0) {
         throw Error{ErrorCode::engine_failed, "cannot start " + command.front()}.with_cause(
@@ -263,6 +260,28 @@ std::optional<ImageInfo> FakeEngine::find_image(const std::string& reference)
         if (name == reference || image.id == reference) return image;
     }
     return std::nullopt;
+}
+
+std::string FakeEngine::import_program(const fs::path& program)
+{
+    enter("import_program");
+    if (!fs::exists(program)) throw Error{ErrorCode::not_found, program.string() + " cannot be read"};
+    const std::scoped_lock lock{mutex_};
+    const std::string id = random_hex(64);
+    images_[id] = {.id = id, .digest = "sha256:" + id, .labels = {}};
+    programs_[id] = program;
+    return id;
+}
+
+void FakeEngine::remove_image(const std::string& reference)
+{
+    enter("remove_image");
+    const std::scoped_lock lock{mutex_};
+    for (const auto& [id, container] : containers_) {
+        if (programs_.contains(reference) && container.info.image_id == reference)
+            throw Error{ErrorCode::conflict, "image used by " + id};
+    }
+    images_.erase(reference);
 }
 
 ContainerId FakeEngine::create(const ContainerSpec& spec)

@@ -26,7 +26,6 @@ public:
     ~FakeEngine() override;
 
     void add_image(const std::string& reference, const std::string& id, std::map<std::string, std::string> labels = {});
-    void remove_image(const std::string& reference);
 
     /// The next call of `operation` ("create", "checkpoint", ...) throws `error`. Calls stack up.
     void fail_next(const std::string& operation, Error error);
@@ -47,6 +46,8 @@ public:
 
     EngineInfo info() override;
     std::optional<ImageInfo> find_image(const std::string& reference) override;
+    std::string import_program(const std::filesystem::path& program) override;
+    void remove_image(const std::string& reference) override;
     ContainerId create(const ContainerSpec& spec) override;
     void start(const ContainerId& id) override;
     std::optional<ContainerInfo> inspect(const std::string& id_or_name) override;
@@ -90,6 +91,7 @@ private:
     // State below is protected by mutex_.
     std::map<std::string, Container> containers_;  // by id
     std::map<std::string, ImageInfo> images_;
+    std::map<std::string, std::filesystem::path> programs_;  // by the id of the image that holds it
     std::map<std::string, std::string> last_env_;
     std::map<std::string, std::deque<Error>> failures_;
     std::multiset<std::string> hangs_;

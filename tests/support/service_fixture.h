@@ -44,6 +44,7 @@ protected:
     ServiceFixture()
     {
         engine.add_image(kImage, std::string(64, 'a'));
+        options.doctor.store = directory.path();
         options.pools.available_memory = [] { return std::uint64_t{1} << 40U; };
     }
 
