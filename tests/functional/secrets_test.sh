@@ -65,7 +65,7 @@ for member in spec.dump config.dump; do
     grep -qa canary- "$tar/$member" && fail "$member has a secret"
 done
 grep -qa canary- "$tar"/rootfs-diff.tar 2> /dev/null && fail "rootfs-diff.tar has a secret"
-# What docs/templates.md says plainly: the application's own memory keeps what it was given, and so does the tarball.
+# What docs/snapshot-safety.md says plainly: the application's own memory keeps what it was given, and so does the tarball.
 grep -qa "$canary" "$tar"/checkpoint/pages-*.img || fail "the scan does not find the secret where it must be"
 # One that only commands get was never in the dumped process: warming without the secret.
 grep -qa "$exec_canary" "$tar"/checkpoint/*.img && fail "the memory has a secret that only commands get"

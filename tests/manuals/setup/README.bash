@@ -1,2 +1,2 @@
-# The template has a checkpoint, as in docs/quick-start.md.
+# The template has a checkpoint: the page is no place to say so.
 warmctl -q checkpoint octave > /dev/null
