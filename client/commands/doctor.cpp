@@ -57,11 +57,12 @@ Findings examine(const ApiClient& api)
     } catch (const Unreachable& error) {
         if (!can_examine_here(api)) throw;
         findings = examine_here();
-        findings.insert(findings.begin(), {.check = "warmd",
-                                           .status = FindingStatus::problem,
-                                           .found = error.what(),
-                                           .why = "without the daemon nothing is warm",
-                                           .fix = "systemctl start warmd; `journalctl -u warmd -e` says why it ended"});
+        findings.insert(findings.begin(),
+                        {.check = "warmd",
+                         .status = FindingStatus::problem,
+                         .found = error.what(),
+                         .why = "without the daemon nothing is warm; `journalctl -u warmd -e` says why it ended",
+                         .fix = "systemctl start warmd.socket warmd"});
         return findings;
     }
     for (Finding& finding : findings) {

@@ -7,10 +7,16 @@
 #include <utility>
 
 #include "daemon/base/error.h"
+#include "daemon/catalog/disk_reserve.h"
 #include "daemon/catalog/event_log.h"
 #include "daemon/catalog/migrations.h"
 
 namespace warmd {
+
+struct detail::Storage {
+    std::unique_ptr<SQLite::Database> database;
+    DiskReserve reserve;
+};
 
 namespace {
 
@@ -29,14 +35,17 @@ using SQLite::Statement;
     throw Error{meaning, "the catalog failed"}.with_cause(error.what());
 }
 
+/// `fn` changes nothing when it throws: it can be called again.
 template <typename Fn>
-auto guarded(Guarded<std::unique_ptr<Database>>& database, Fn&& fn)
+auto guarded(Guarded<detail::Storage>& guarded_storage, Fn&& fn)
 {
-    return database.with([&fn](std::unique_ptr<Database>& connection) {
-        try {
-            return fn(*connection);
-        } catch (const SQLite::Exception& error) {
-            translate(error);
+    return guarded_storage.with([&fn](detail::Storage& storage) {
+        for (;;) {
+            try {
+                return fn(*storage.database);
+            } catch (const SQLite::Exception& error) {
+                if (error.getErrorCode() != SQLITE_FULL || !storage.reserve.give_up()) translate(error);
+            }
         }
     });
 }
@@ -302,6 +311,7 @@ Instance move_instance(Change& change, const InstanceId& id, const std::vector<I
 
 Catalog::Catalog(const std::string& path)
 {
+    const detail::DiskReserve reserve{path == ":memory:" ? "" : path + ".reserve"};
     try {
         auto database = std::make_unique<Database>(
             path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOFOLLOW, /*busyTimeout ms*/ 5000);
@@ -315,9 +325,12 @@ Catalog::Catalog(const std::string& path)
         }
         detail::migrate(*database);
         events_ = std::make_unique<detail::EventLog>(*database);
-        database_ = std::make_unique<Guarded<std::unique_ptr<Database>>>(std::move(database));
+        reserve.take();
+        database_ = std::make_unique<Guarded<detail::Storage>>(
+            detail::Storage{.database = std::move(database), .reserve = reserve});
     } catch (const SQLite::Exception& error) {
         const int code = error.getErrorCode();
+        if (code == SQLITE_FULL) reserve.give_up();  // the next start gets further
         const bool damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
         throw Error{damaged ? ErrorCode::corrupt : ErrorCode::internal, "cannot open the catalog " + path}
             .with_cause(error.what())
@@ -562,6 +575,7 @@ void Catalog::prune_keys(Time oldest, int keep)
 
 void Catalog::prune_history(int keep)
 {
+    database_->with([](const detail::Storage& storage) { storage.reserve.take(); });
     guarded(*database_, [this, keep](Database& database) {
         Change change{database, *events_};
         for (const char* const selection :

@@ -16,15 +16,12 @@
 #include "daemon/model/operation.h"
 #include "daemon/model/request_key.h"
 
-namespace SQLite {
-class Database;
-}
-
 namespace warmd {
 
 namespace detail {
 class EventLog;
-}
+struct Storage;
+}  // namespace detail
 
 /// Which rows of a list: newest first, at most `limit`, older than `before` (an id; empty: from the newest).
 struct Page {
@@ -38,6 +35,8 @@ struct Page {
 /// change is durable on return, at the price of one sync: a write-ahead log with synchronous=FULL, where a rollback
 /// journal needs four. The WAL-reset corruption that SQLite 3.51.3 fixed needs a second connection, and
 /// locking_mode=EXCLUSIVE lets none in. Calls take a millisecond and throw Error: `no_space`, `corrupt`, `internal`.
+/// A file beside the database holds some of the disk; it is given up when the disk is full, so that the deletions that
+/// make room can be recorded, and made again by `prune_history`.
 class Catalog {
 public:
     /// Opens or creates the database. ":memory:" serves tests. Throws Error{corrupt} for a damaged file or
@@ -121,7 +120,7 @@ public:
     void ping() const;
 
 private:
-    std::unique_ptr<Guarded<std::unique_ptr<SQLite::Database>>> database_;
+    std::unique_ptr<Guarded<detail::Storage>> database_;
     std::unique_ptr<detail::EventLog> events_;
 };
 

@@ -96,8 +96,11 @@ Findings Doctor::examine(const std::stop_token& stop, const std::string& only)
     }
     if (!only.empty() && only != "probe") return findings;
     findings.push_back(finding_of("probe", [&]() -> Finding {
-        if (host.engine) return checks::probe(probe_, stop);
-        return {.status = FindingStatus::skipped, .found = "Podman does not answer"};
+        if (!host.engine) return {.status = FindingStatus::skipped, .found = "Podman does not answer"};
+        if (checks::cgroups(host).status == FindingStatus::problem) {
+            return {.status = FindingStatus::skipped, .found = "CRIU is not started with these control groups"};
+        }
+        return checks::probe(probe_, stop);
     }));
     return findings;
 }

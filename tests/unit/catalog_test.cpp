@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "catalog_schema.h"
+#include "daemon/catalog/disk_reserve.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/expect_error.h"
 
@@ -830,6 +831,33 @@ TEST_F(CatalogFileTest, DoesNotFollowALinkInPlaceOfTheFile)
     }
     std::filesystem::create_symlink(path, directory / "link.db");
     expect_error(ErrorCode::internal, [this] { Catalog{(directory / "link.db").string()}; });
+}
+
+TEST(DiskReserve, HoldsSpaceUntilItIsGivenUp)
+{
+    const test::TempDir directory;
+    const std::filesystem::path path = directory / "reserve";
+    const detail::DiskReserve reserve{path};
+    EXPECT_FALSE(reserve.give_up());
+    reserve.take();
+    EXPECT_EQ(std::filesystem::file_size(path), std::uintmax_t{8} << 20U);
+    reserve.take();
+    EXPECT_TRUE(reserve.give_up());
+    EXPECT_FALSE(std::filesystem::exists(path));
+    detail::DiskReserve{""}.take();
+    EXPECT_FALSE(detail::DiskReserve{""}.give_up());
+    detail::DiskReserve{directory / "no/such/directory"}.take();
+}
+
+TEST(DiskReserve, IsTakenByTheCatalogAndTakenAgainWhenHistoryIsPruned)
+{
+    const test::TempDir directory;
+    Catalog catalog{(directory / "catalog.sqlite").string()};
+    const std::filesystem::path path = directory / "catalog.sqlite.reserve";
+    EXPECT_TRUE(std::filesystem::exists(path));
+    std::filesystem::remove(path);
+    catalog.prune_history(10);
+    EXPECT_TRUE(std::filesystem::exists(path));
 }
 
 }  // namespace

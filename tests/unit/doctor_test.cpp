@@ -182,6 +182,8 @@ TEST_F(DoctorTest, AControlGroupOfVersionOneIsAProblemWithItsUnmountAsFix)
     put("/proc/1/mountinfo", std::string{kPureV2} + "40 24 0:30 / /mnt/v1 rw - cgroup none rw,name=stale\n");
     EXPECT_EQ(look("cgroups").status, FindingStatus::problem);
     EXPECT_EQ(look("cgroups").fix, "umount /mnt/v1");
+    EXPECT_EQ(look("probe").status, FindingStatus::skipped);
+    EXPECT_EQ(engine.calls("checkpoint"), 0);
     put("/proc/1/mountinfo", "40 24 0:30 / /sys/fs/cgroup/pids rw - cgroup none rw,pids\n");
     EXPECT_NE(look("cgroups").fix.find("systemd.unified_cgroup_hierarchy=1"), std::string::npos);
     put("/proc/1/mountinfo", "");
