@@ -53,6 +53,24 @@ Diagnosis without_checkpoint(const PoolFacts& facts)
     return {.cause = "it has no available checkpoint", .next = make};
 }
 
+/// Of a template whose checkpoints were all made on a host that this one differs from too much.
+Diagnosis without_fit(const PoolFacts& facts, const contract::CheckpointHere& newest)
+{
+    const std::string make = "warmctl checkpoint " + facts.pool.template_name.value();
+    Diagnosis diagnosis{.cause = "no checkpoint fits this host any more",
+                        .detail = newest.id.value() + ": " + describe_blocking(newest.differences),
+                        .next = make};
+    if (const Operation* const making = find_operation(facts, OperationKind::checkpoint, true)) {
+        diagnosis.cause += ", and a new one is being made";
+        diagnosis.next = "warmctl operation wait " + making->id.value();
+    } else if (const Operation* const failed = last_failure(facts, OperationKind::checkpoint)) {
+        diagnosis.cause += ", and making a new one failed";
+        diagnosis.detail += "; " + words(*failed->error);
+        if (!failed->error->hint().empty()) diagnosis.next = failed->error->hint() + "; then " + make;
+    }
+    return diagnosis;
+}
+
 /// Of a pool that has a checkpoint and no idle instance.
 Diagnosis empty_pool(const PoolFacts& facts)
 {
@@ -97,15 +115,19 @@ Diagnosis diagnose(const PoolFacts& facts)
             .cause = std::to_string(pool.idle) + (pool.idle == 1 ? " instance stands" : " instances stand") + " ready",
             .next = "warmctl run " + name + " --code CODE"};
     }
-    const bool has_checkpoint = std::any_of(
-        facts.checkpoints.begin(), facts.checkpoints.end(), [&facts](const Checkpoint& checkpoint) {
-            return checkpoint.state == CheckpointState::available && checkpoint.template_digest == facts.digest;
-        });
+    const contract::CheckpointHere* newest = nullptr;
+    bool has_fitting = false;
+    for (const contract::CheckpointHere& checkpoint : facts.checkpoints) {
+        if (checkpoint.state != CheckpointState::available || checkpoint.template_digest != facts.digest) continue;
+        if (newest == nullptr) newest = &checkpoint;
+        has_fitting = has_fitting || fits(checkpoint.differences);
+    }
     if (pool.policy.min_idle == 0) {
         return {.cause = "the template has no pool: pool.min_idle is 0",
                 .next = "set [pool] min_idle = 2 in the template's file, and systemctl restart warmd"};
     }
-    return has_checkpoint ? empty_pool(facts) : without_checkpoint(facts);
+    if (newest == nullptr) return without_checkpoint(facts);
+    return has_fitting ? empty_pool(facts) : without_fit(facts, *newest);
 }
 
 }  // namespace warmd::client

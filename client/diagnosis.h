@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/model/checkpoint.h"
+#include "api/contract/documents.h"
 #include "daemon/model/lease.h"
 #include "daemon/model/operation.h"
 #include "daemon/model/pool.h"
@@ -14,7 +14,7 @@ namespace warmd::client {
 struct PoolFacts {
     PoolStatus pool;
     std::string digest;  // of the template as it is now
-    std::vector<Checkpoint> checkpoints;
+    std::vector<contract::CheckpointHere> checkpoints;
     std::vector<Operation> operations;
     std::vector<Lease> leases;
 };

@@ -280,6 +280,7 @@ Json encode(const Template& document)
               {"after_restore", encode_hooks(document.after_restore)}}},
             {"secrets", encode_secrets(document.secrets)},
             {"checkpoint_timeout", format_duration(document.checkpoint_timeout)},
+            {"checkpoint_rewarm", to_string(document.rewarm)},
             {"restore_timeout", format_duration(document.restore_timeout)},
             {"exec_timeout", format_duration(document.exec_timeout)},
             {"pool", encode_policy(document.pool)}};
@@ -303,8 +304,16 @@ Json encode(const Instance& document)
             {"phases", encode_phases(document.phases)}};
 }
 
-Json encode(const Checkpoint& document)
+Json encode(const CheckpointHere& document)
 {
+    Json differences = Json::array();
+    for (const Difference& one : document.differences) {
+        differences.push_back({{"field", one.field},
+                               {"recorded", one.recorded},
+                               {"here", or_null(one.here)},
+                               {"blocks", one.blocks},
+                               {"why", one.why}});
+    }
     return {{"id", document.id.value()},
             {"template", document.template_name.value()},
             {"template_digest", document.template_digest},
@@ -319,6 +328,8 @@ Json encode(const Checkpoint& document)
             {"created_at", format_time(document.created_at)},
             {"available_at", encode_time(document.available_at)},
             {"phases", encode_phases(document.phases)},
+            {"compatible", fits(document.differences)},
+            {"differences", std::move(differences)},
             {"environment", document.environment},
             {"statistics", document.statistics}};
 }
@@ -359,10 +370,10 @@ Instance decode_instance(const Json& json)
     return document;
 }
 
-Checkpoint decode_checkpoint(const Json& json)
+CheckpointHere decode_checkpoint(const Json& json)
 {
     JsonObject object{json};
-    Checkpoint document;
+    CheckpointHere document;
     document.id = CheckpointId{object.text("id")};
     document.template_name = TemplateName{object.text("template")};
     document.template_digest = object.text("template_digest");
@@ -381,6 +392,16 @@ Checkpoint decode_checkpoint(const Json& json)
     if (const Json* const statistics = object.child("statistics")) {
         JsonObject values{*statistics, "statistics"};
         for (const auto& [name, value] : statistics->items()) document.statistics[name] = values.integer(name);
+    }
+    if (const Json* const differences = object.child("differences")) {
+        for (const Json& entry : *differences) {
+            JsonObject members{entry, "differences"};
+            document.differences.push_back({.field = members.text("field"),
+                                            .recorded = members.text("recorded"),
+                                            .here = members.optional_text("here").value_or(""),
+                                            .blocks = members.optional_boolean("blocks").value_or(false),
+                                            .why = members.optional_text("why").value_or("")});
+        }
     }
     return document;
 }

@@ -7,6 +7,7 @@
 #include "daemon/base/error.h"
 #include "daemon/base/json.h"
 #include "daemon/model/checkpoint.h"
+#include "daemon/model/difference.h"
 #include "daemon/model/event.h"
 #include "daemon/model/exec.h"
 #include "daemon/model/finding.h"
@@ -23,9 +24,14 @@
 
 namespace warmd::contract {
 
+/// A checkpoint, and in which ways the daemon's host is not the one that it was made on.
+struct CheckpointHere : Checkpoint {
+    std::vector<Difference> differences;
+};
+
 Json encode(const Template& document);
 Json encode(const Instance& document);
-Json encode(const Checkpoint& document);
+Json encode(const CheckpointHere& document);
 Json encode(const Operation& document);
 Json encode(const Lease& document);
 Json encode(const PoolStatus& document);
@@ -36,7 +42,7 @@ Json encode(const Priming& document);
 Json encode(const Findings& document);
 
 Instance decode_instance(const Json& json);
-Checkpoint decode_checkpoint(const Json& json);
+CheckpointHere decode_checkpoint(const Json& json);
 Operation decode_operation(const Json& json);
 Lease decode_lease(const Json& json);
 PoolStatus decode_pool(const Json& json);

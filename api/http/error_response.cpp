@@ -19,6 +19,7 @@ int http_status(ErrorCode code)
     case ErrorCode::unsupported_media: return 415;
     case ErrorCode::misdirected: return 421;
     case ErrorCode::key_reused: return 422;
+    case ErrorCode::incompatible_host: return 422;
     case ErrorCode::internal: return 500;
     case ErrorCode::corrupt: return 500;
     case ErrorCode::interrupted: return 500;

@@ -68,12 +68,13 @@ Response start(const Request& request, Service& service, const std::function<Ope
     return response;
 }
 
-std::optional<InstancePath> read_path(const Request& request)
+RestoreRequest read_restore(const Request& request)
 {
+    RestoreRequest how{.force = read_flag(request, "force")};
     const auto text = request.query.find("path");
-    if (text == request.query.end()) return std::nullopt;
-    const auto path = instance_path_from_string(text->second);
-    if (path == InstancePath::linked || path == InstancePath::archive) return path;
+    if (text == request.query.end()) return how;
+    how.path = instance_path_from_string(text->second);
+    if (how.path == InstancePath::linked || how.path == InstancePath::archive) return how;
     throw Error{ErrorCode::invalid_argument, "path must be linked or archive"}.with_field("path").with_hint(
         "without it warmd takes the fastest that works");
 }
@@ -97,12 +98,12 @@ Page read_page(const Request& request)
     return page;
 }
 
-bool read_all_flag(const Request& request)
+bool read_flag(const Request& request, const std::string& name)
 {
-    const auto all = request.query.find("all");
-    if (all == request.query.end() || all->second == "false") return false;
-    if (all->second == "true") return true;
-    throw Error{ErrorCode::invalid_argument, "all must be true or false"}.with_field("all");
+    const auto flag = request.query.find(name);
+    if (flag == request.query.end() || flag->second == "false") return false;
+    if (flag->second == "true") return true;
+    throw Error{ErrorCode::invalid_argument, name + " must be true or false"}.with_field(name);
 }
 
 }  // namespace warmd::http

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <functional>
-#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -39,13 +39,16 @@ Response answer_operation(Service& service, const OperationId& id, Duration pati
 /// The query parameter `wait`: 60s at most, nothing when absent.
 Duration read_wait(const Request& request);
 
-/// The query parameter `path`: how an instance is to be restored, linked or archive; nothing when absent.
-std::optional<InstancePath> read_path(const Request& request);
+/// The query parameters of a restore: `path` (linked or archive; nothing when absent) and `force` (false when absent).
+RestoreRequest read_restore(const Request& request);
 
 /// The query parameters `limit` (1 to 1000) and `cursor` of a list.
 Page read_page(const Request& request);
 
-/// The query parameter `all` of a list: false when absent.
-bool read_all_flag(const Request& request);
+/// A query parameter that is true or false, and false when absent.
+bool read_flag(const Request& request, const std::string& name);
+
+/// The query parameter `all` of a list.
+inline bool read_all_flag(const Request& request) { return read_flag(request, "all"); }
 
 }  // namespace warmd::http

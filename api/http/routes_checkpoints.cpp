@@ -1,3 +1,5 @@
+#include <vector>
+
 #include "api/contract/documents.h"
 #include "api/http/routes.h"
 
@@ -10,11 +12,16 @@ void add_checkpoint_routes(Router& router, Service& service)
         const Page page = read_page(request);
         const auto name = request.query.find("template");
         const TemplateName filter{name == request.query.end() ? std::string{} : name->second};
-        return Response::json(contract::encode_list(service.catalog().checkpoints(page, filter), page.limit));
+        const std::vector<Checkpoint> found = service.catalog().checkpoints(page, filter);
+        std::vector<contract::CheckpointHere> items;
+        items.reserve(found.size());
+        for (const Checkpoint& one : found) items.push_back({one, service.host().differences(one)});
+        return Response::json(contract::encode_list(items, page.limit));
     });
     router.get("/v1/checkpoints/{id}", [&service](const Request& request) {
         request.allow_query({});
-        return Response::json(contract::encode(service.catalog().get(request.id<CheckpointId>("id"))));
+        const Checkpoint found = service.catalog().get(request.id<CheckpointId>("id"));
+        return Response::json(contract::encode(contract::CheckpointHere{found, service.host().differences(found)}));
     });
     router.del("/v1/checkpoints/{id}", [&service](const Request& request) {
         return start(request, service, [&] { return service.delete_checkpoint(request.id<CheckpointId>("id")); });
@@ -24,10 +31,10 @@ void add_checkpoint_routes(Router& router, Service& service)
         [&service](const Request& request) {
             return start(
                 request, service,
-                [&] { return service.restore(request.id<CheckpointId>("id"), read_path(request), request.key); },
-                {"path"});
+                [&] { return service.restore(request.id<CheckpointId>("id"), read_restore(request), request.key); },
+                {"path", "force"});
         },
-        {.keyed = true});
+        {.role = Role::admin, .pace = Pace::lengthy, .keyed = true});
 }
 
 }  // namespace warmd::http

@@ -33,11 +33,11 @@ void add_template_routes(Router& router, Service& service)
                     return start(request, service,
                                  [&] {
                                      return service.restore_newest(request.id<TemplateName>("template"),
-                                                                   read_path(request), request.key);
+                                                                   read_restore(request), request.key);
                                  },
-                                 {"path"});
+                                 {"path", "force"});
                 },
-                {.keyed = true});
+                {.role = Role::admin, .pace = Pace::lengthy, .keyed = true});
     router.post("/v1/templates/{template}/run",
                 [&service](const Request& request) {
                     request.allow_query({});

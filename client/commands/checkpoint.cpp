@@ -11,9 +11,11 @@ void list_checkpoints(const Context& context, const std::string& template_name)
     std::vector<std::vector<std::string>> rows{{"CHECKPOINT", "TEMPLATE", "STATE", "SIZE", "AGE", "REASON"}};
     for (const Json& item : context.api().get_all("/v1/checkpoints" + filter)) {
         if (context.output.json) context.output.print_json(item);
-        const Checkpoint entry = contract::decode_checkpoint(item);
+        const contract::CheckpointHere entry = contract::decode_checkpoint(item);
+        const bool misfit = entry.state == CheckpointState::available && !fits(entry.differences);
         rows.push_back({entry.id.value(), entry.template_name.value(), std::string{to_string(entry.state)},
-                        describe_bytes(entry.size_bytes), describe_age(entry.created_at), entry.reason});
+                        describe_bytes(entry.size_bytes), describe_age(entry.created_at),
+                        misfit ? "does not fit this host: " + describe_blocking(entry.differences) : entry.reason});
     }
     if (!context.output.json) context.output.print_table(rows);
 }
@@ -25,7 +27,7 @@ void show_checkpoint(const Context& context, const std::string& id)
         context.output.print_json(document);
         return;
     }
-    const Checkpoint checkpoint = contract::decode_checkpoint(document);
+    const contract::CheckpointHere checkpoint = contract::decode_checkpoint(document);
     std::vector<std::vector<std::string>> rows{
         {"checkpoint", checkpoint.id.value()},
         {"template", checkpoint.template_name.value()},
@@ -35,7 +37,11 @@ void show_checkpoint(const Context& context, const std::string& id)
         {"image", checkpoint.image},
         {"image id", checkpoint.image_id},
         {"size", describe_bytes(checkpoint.size_bytes)},
-        {"sha256", checkpoint.sha256}};
+        {"sha256", checkpoint.sha256},
+        {"fits this host", fits(checkpoint.differences) ? "yes" : "no"}};
+    for (const Difference& one : checkpoint.differences) {
+        rows.push_back({one.blocks ? "  because of" : "  differs", describe(one) + ": " + one.why});
+    }
     for (const auto& [name, value] : checkpoint.environment) rows.push_back({name, value});
     for (const auto& [name, value] : checkpoint.statistics) rows.push_back({name, std::to_string(value)});
     context.output.print_table(rows);

@@ -16,10 +16,13 @@ void add_restore_command(CLI::App& app, Context& context)
                      "linked: from the unpacked images; archive: from the tarball\n"
                      "(default: linked, and archive where that fails)")
         ->check(CLI::IsMember{{"linked", "archive"}});
+    const auto force = std::make_shared<bool>(false);
+    command->add_flag("--force", *force, "Try it though the checkpoint was made on a host that this one differs from");
     const auto no_wait = add_no_wait(*command);
-    command->callback([&context, from, path, no_wait] {
+    command->callback([&context, from, path, force, no_wait] {
         const std::string collection = from->starts_with(kCheckpointPrefix) ? "/v1/checkpoints/" : "/v1/templates/";
-        const std::string query = path->empty() ? "" : "?path=" + *path;
+        std::string query = path->empty() ? "" : "?path=" + *path;
+        if (*force) query += query.empty() ? "?force=true" : "&force=true";
         start_operation(context, "POST", collection + percent_encode(*from) + "/restore" + query, !*no_wait,
                         [](const Operation& operation) { return operation.instance.value(); });
     });

@@ -11,7 +11,7 @@ namespace warmd {
 
 namespace {
 
-constexpr EnumNames<ErrorCode, 21> kNames{{{
+constexpr EnumNames<ErrorCode, 22> kNames{{{
     {ErrorCode::invalid_argument, "invalid_argument"},
     {ErrorCode::not_found, "not_found"},
     {ErrorCode::method_not_allowed, "method_not_allowed"},
@@ -21,6 +21,7 @@ constexpr EnumNames<ErrorCode, 21> kNames{{{
     {ErrorCode::misdirected, "misdirected"},
     {ErrorCode::precondition, "precondition"},
     {ErrorCode::key_reused, "key_reused"},
+    {ErrorCode::incompatible_host, "incompatible_host"},
     {ErrorCode::too_large, "too_large"},
     {ErrorCode::unsupported_media, "unsupported_media"},
     {ErrorCode::no_space, "no_space"},

@@ -19,6 +19,7 @@ enum class ErrorCode {
     misdirected,         // a Host that this server does not answer for
     precondition,        // the resource is no longer as If-Match says
     key_reused,          // an Idempotency-Key that came with another request before
+    incompatible_host,   // the checkpoint was made on a host that this one differs from too much
     too_large,           // the request is larger than a documented limit
     unsupported_media,   // a body that is not application/json
     no_space,            // the store's file system is full

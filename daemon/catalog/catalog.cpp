@@ -528,14 +528,20 @@ std::vector<Operation> Catalog::unfinished_operations() const
     });
 }
 
-std::optional<Checkpoint> Catalog::newest_available(const TemplateName& template_name, const std::string& digest) const
+std::optional<Checkpoint> Catalog::newest_available(const TemplateName& template_name, const std::string& digest,
+                                                    const std::function<bool(const Checkpoint&)>& fits) const
 {
-    return guarded(*database_, [&](Database& database) {
-        auto rows = read_page(database, read_checkpoint, "checkpoint", kCheckpointColumns,
-                              "template = ? AND template_digest = ? AND state = 'available'",
-                              {template_name.value(), digest}, Page{.limit = 1});
-        return rows.empty() ? std::nullopt : std::optional{std::move(rows.front())};
-    });
+    Page page{.limit = 1};
+    while (true) {
+        auto rows = guarded(*database_, [&](Database& database) {
+            return read_page(database, read_checkpoint, "checkpoint", kCheckpointColumns,
+                             "template = ? AND template_digest = ? AND state = 'available'",
+                             {template_name.value(), digest}, page);
+        });
+        if (rows.empty()) return std::nullopt;
+        if (!fits || fits(rows.front())) return std::move(rows.front());
+        page.before = rows.front().id.value();
+    }
 }
 
 void Catalog::erase(const CheckpointId& id)

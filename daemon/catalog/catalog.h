@@ -83,9 +83,11 @@ public:
     [[nodiscard]] std::vector<Operation> operations(const Page& page) const;
     [[nodiscard]] std::vector<Operation> unfinished_operations() const;
 
-    /// The newest available checkpoint of the template that was made when it had this digest.
-    [[nodiscard]] std::optional<Checkpoint> newest_available(const TemplateName& template_name,
-                                                             const std::string& digest) const;
+    /// The newest available checkpoint of the template that was made when it had this digest, and that `fits`. That is
+    /// asked of the newest first, of no more than needed, and without the database being held.
+    [[nodiscard]] std::optional<Checkpoint> newest_available(
+        const TemplateName& template_name, const std::string& digest,
+        const std::function<bool(const Checkpoint&)>& fits = {}) const;
 
     void erase(const CheckpointId& id);
 

@@ -232,6 +232,10 @@ Template read_template(const toml::table& root, const std::string& file, const T
     }
     if (auto checkpoint = table.table("checkpoint")) {
         checkpoint->read("timeout", result.checkpoint_timeout);
+        std::string rewarm{to_string(result.rewarm)};
+        checkpoint->read("rewarm", rewarm);
+        if (const auto known = rewarm_policy_from_string(rewarm)) result.rewarm = *known;
+        else checkpoint->report("rewarm", "must be \"auto\" or \"never\"");
         checkpoint->finish();
     }
     if (auto restore = table.table("restore")) {

@@ -18,6 +18,9 @@ constexpr EnumNames<Role, 4> kRoles{
 
 constexpr EnumNames<Network, 2> kNetworks{{{{Network::none, "none"}, {Network::bridge, "bridge"}}}};
 
+constexpr EnumNames<RewarmPolicy, 2> kRewarmPolicies{
+    {{{RewarmPolicy::automatic, "auto"}, {RewarmPolicy::never, "never"}}}};
+
 constexpr EnumNames<InstanceState, 6> kInstanceStates{{{
     {InstanceState::warming, "warming"},
     {InstanceState::restoring, "restoring"},
@@ -91,6 +94,9 @@ std::optional<EventKind> event_kind_from_string(std::string_view text) { return 
 
 std::string_view to_string(Network network) { return kNetworks.name(network); }
 std::optional<Network> network_from_string(std::string_view text) { return kNetworks.value(text); }
+
+std::string_view to_string(RewarmPolicy policy) { return kRewarmPolicies.name(policy); }
+std::optional<RewarmPolicy> rewarm_policy_from_string(std::string_view text) { return kRewarmPolicies.value(text); }
 
 std::string_view to_string(InstanceState state) { return kInstanceStates.name(state); }
 std::optional<InstanceState> instance_state_from_string(std::string_view text) { return kInstanceStates.value(text); }

@@ -66,6 +66,11 @@ struct WarmUp {
     Duration poll_interval = std::chrono::milliseconds{20};
 };
 
+/// What happens when none of a template's checkpoints fits this host any more: warmd makes a new one by itself, or not.
+enum class RewarmPolicy { automatic, never };
+std::string_view to_string(RewarmPolicy policy);
+std::optional<RewarmPolicy> rewarm_policy_from_string(std::string_view text);
+
 /// How to warm one application. Written by the administrator; immutable while warmd runs.
 struct Template {
     TemplateName name;
@@ -84,6 +89,7 @@ struct Template {
     std::vector<Hook> before_checkpoint;    // in this order; a failure fails the checkpoint
     std::vector<Hook> after_restore;        // in this order; a failure fails the restore
     Duration checkpoint_timeout = std::chrono::minutes{10};
+    RewarmPolicy rewarm = RewarmPolicy::automatic;
     Duration restore_timeout = std::chrono::minutes{5};
     Duration exec_timeout = std::chrono::hours{1};
     PoolPolicy pool;

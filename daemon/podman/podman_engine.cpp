@@ -2,14 +2,19 @@
 
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <sstream>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -51,6 +56,22 @@ std::string container_path(const std::string& id_or_name) { return "/containers/
         throw std::move(error).with_hint("look at `journalctl -u podman` and at the log file that the cause names");
     }
     throw std::move(error);
+}
+
+/// The program that the shell would run as `criu`: its path, inode and times, so that a new version of the package is
+/// another. "none" without one.
+std::string identify_criu()
+{
+    const char* const path = std::getenv("PATH");
+    std::istringstream folders{path == nullptr ? "/usr/sbin:/usr/bin:/sbin:/bin" : path};
+    for (std::string folder; std::getline(folders, folder, ':');) {
+        const std::string program = folder + "/criu";
+        struct stat status{};
+        if (::access(program.c_str(), X_OK) != 0 || ::stat(program.c_str(), &status) != 0) continue;
+        return program + " " + std::to_string(status.st_ino) + " " + std::to_string(status.st_mtim.tv_sec) + " " +
+               std::to_string(status.st_ctim.tv_sec);
+    }
+    return "none";
 }
 
 /// CRIU tells its version to nobody but its caller, and Podman's info leaves it out.
@@ -112,9 +133,10 @@ std::optional<std::string> PodmanEngine::find(const std::string& path)
 EngineInfo PodmanEngine::info()
 {
     EngineInfo info = decode_info(request("GET", "/info"));
-    info.criu_version = criu_version_.with([](std::optional<std::string>& version) {
-        if (!version) version = ask_criu_version();
-        return *version;
+    info.criu_version = criu_version_.with([](CriuVersion& known) {
+        const std::string program = identify_criu();
+        if (known.program != program) known = {.program = program, .version = ask_criu_version()};
+        return known.version;
     });
     return info;
 }

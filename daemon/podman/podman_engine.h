@@ -60,7 +60,11 @@ private:
     PodmanOptions options_;
     UnixHttp http_;
     Guarded<std::string> prefix_;  // "/v5.4.2/libpod"; empty until negotiated
-    Guarded<std::optional<std::string>> criu_version_;
+    struct CriuVersion {
+        std::string program;  // which file it was asked of; another one is asked again
+        std::string version;
+    };
+    Guarded<CriuVersion> criu_version_;
     Guarded<std::map<ContainerId, int>> pids_;
 };
 

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "daemon/base/error.h"
-#include "daemon/service/host_environment.h"
 #include "daemon/service/instance_end.h"
 
 namespace warmd {
@@ -57,7 +56,7 @@ Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRu
                           .image_id = container->image_id,
                           .agent_socket = source.agent_socket,
                           .created_at = clock_.now(),
-                          .environment = host_environment(engine_.info())};
+                          .environment = host_.ask()};
     catalog_.save(checkpoint);
     run.set_checkpoint(checkpoint.id);
     try {

@@ -4,6 +4,7 @@
 #include "daemon/catalog/catalog.h"
 #include "daemon/ports/container_engine.h"
 #include "daemon/service/exec.h"
+#include "daemon/service/host_view.h"
 #include "daemon/service/operations.h"
 #include "daemon/service/templates.h"
 #include "daemon/service/warm.h"
@@ -16,12 +17,13 @@ namespace warmd {
 class Checkpoints {
 public:
     Checkpoints(Catalog& catalog, TarballStore& store, ContainerEngine& engine, AgentChannel& agent, Clock& clock,
-                Warm& warm, Exec& exec, const Templates& templates)
+                HostView& host, Warm& warm, Exec& exec, const Templates& templates)
         : catalog_{catalog},
           store_{store},
           engine_{engine},
           agent_{agent},
           clock_{clock},
+          host_{host},
           warm_{warm},
           exec_{exec},
           templates_{templates}
@@ -51,6 +53,7 @@ private:
     ContainerEngine& engine_;
     AgentChannel& agent_;
     Clock& clock_;
+    HostView& host_;
     Warm& warm_;
     Exec& exec_;
     const Templates& templates_;

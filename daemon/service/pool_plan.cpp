@@ -8,7 +8,9 @@ namespace {
 
 const char* reason_to_retire(const PoolSituation& pool, const IdleInstance& instance, int others)
 {
-    if (instance.checkpoint != pool.checkpoint) return "its pool has a newer checkpoint, or none";
+    // What runs is as good as ever, though it could not be restored once more.
+    const bool of_newest = !pool.newest.empty() && instance.checkpoint == pool.newest;
+    if (instance.checkpoint != pool.checkpoint && !of_newest) return "its pool has a newer checkpoint, or none";
     const auto age = pool.now - instance.since;
     const PoolPolicy& policy = pool.policy;
     if (policy.max_lifetime > Duration::zero() && age >= policy.max_lifetime)

@@ -20,6 +20,7 @@ struct IdleInstance {
 struct PoolSituation {
     PoolPolicy policy;
     CheckpointId checkpoint;         // what to fill from; empty: there is none
+    CheckpointId newest;             // may be another, which does not fit this host any more
     std::vector<IdleInstance> idle;  // oldest first
     int leased = 0;
     int filling = 0;          // being restored or started

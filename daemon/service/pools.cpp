@@ -68,12 +68,14 @@ private:
     bool finished_ = false;
 };
 
-Pools::Pools(Catalog& catalog, ContainerEngine& engine, Clock& clock, const Templates& templates, Restore& restore,
-             Warm& warm, Submit submit, PoolOptions options)
+Pools::Pools(Catalog& catalog, ContainerEngine& engine, Clock& clock, const Templates& templates, const HostView& host,
+             Rewarm& rewarm, Restore& restore, Warm& warm, Submit submit, PoolOptions options)
     : catalog_{catalog},
       engine_{engine},
       clock_{clock},
       templates_{templates},
+      host_{host},
+      rewarm_{rewarm},
       restore_{restore},
       warm_{warm},
       submit_{std::move(submit)},
@@ -139,8 +141,8 @@ void Pools::adopt()
             active.lease = found->second;
             renew(active);
             leases.erase(found);
-        } else if (const auto newest = newest_for(instance.template_name);
-                   !newest || newest->id != instance.checkpoint) {
+        } else if (const auto [fitting, newest] = choose(instance.template_name);
+                   !(fitting && fitting->id == instance.checkpoint) && !(newest && newest->id == instance.checkpoint)) {
             leave(catalog_.transition(instance.id, {InstanceState::idle}, InstanceState::draining,
                                       "it is not of the newest checkpoint of its template as that is now"));
         } else {
@@ -176,15 +178,18 @@ void Pools::step()
 {
     end_leases();
     std::vector<Fill> fills;
+    std::vector<TemplateName> lacking;
     {
         const std::scoped_lock lock{mutex_};
         if (stopping_) return;
         const std::uint64_t memory = options_.available_memory();
         for (auto& [name, pool] : pools_) {
             observe(name, pool);
+            if (pool.misfit) lacking.push_back(name);
             for (Fill& fill : plan(name, pool, memory)) fills.push_back(std::move(fill));
         }
     }
+    for (const TemplateName& name : lacking) rewarm_.begin(templates_.get(name));
     for (Fill& fill : fills) submit(std::move(fill));
 }
 
@@ -211,10 +216,16 @@ PoolPolicy Pools::policy_of(const TemplateName& name) const
     return known == templates_.all().end() ? PoolPolicy{} : known->second.pool;
 }
 
-std::optional<Checkpoint> Pools::newest_for(const TemplateName& name) const
+Pools::Choice Pools::choose(const TemplateName& name) const
 {
     const auto known = templates_.all().find(name);
-    return known == templates_.all().end() ? std::nullopt : catalog_.newest_available(name, known->second.digest);
+    if (known == templates_.all().end()) return {};
+    Choice choice;
+    choice.fitting = catalog_.newest_available(name, known->second.digest, [this, &choice](const Checkpoint& next) {
+        if (!choice.newest) choice.newest = next;
+        return host_.fits(next);
+    });
+    return choice;
 }
 
 void Pools::observe(const TemplateName& name, Pool& pool) const
@@ -223,14 +234,17 @@ void Pools::observe(const TemplateName& name, Pool& pool) const
         const auto instance = catalog_.find(idle.id);
         return !instance || instance->state != InstanceState::idle;
     });
-    const auto newest = newest_for(name);
-    const CheckpointId id = newest ? newest->id : CheckpointId{};
+    const auto [fitting, newest] = choose(name);
+    const CheckpointId id = fitting ? fitting->id : CheckpointId{};
     if (pool.checkpoint != id) {  // how restores of the last one went says nothing about it
         pool.failures = 0;
         pool.retry_at = {};
     }
     pool.checkpoint = id;
-    pool.checkpoint_bytes = newest ? newest->size_bytes : 0;
+    pool.checkpoint_bytes = fitting ? fitting->size_bytes : 0;
+    pool.newest = newest ? newest->id : CheckpointId{};
+    pool.misfit.reset();
+    if (newest && !fitting) pool.misfit = incompatible_host(*newest, host_.differences(*newest));
 }
 
 std::vector<Pools::Fill> Pools::plan(const TemplateName& name, Pool& pool, std::uint64_t memory)
@@ -240,6 +254,7 @@ std::vector<Pools::Fill> Pools::plan(const TemplateName& name, Pool& pool, std::
     const PoolPlan plan = plan_pool(
         {.policy = policy,
          .checkpoint = pool.checkpoint,
+         .newest = pool.newest,
          .idle = {pool.idle.begin(), pool.idle.end()},
          .leased = pool.leased,
          .filling = pool.filling,
@@ -252,7 +267,13 @@ std::vector<Pools::Fill> Pools::plan(const TemplateName& name, Pool& pool, std::
     pool.held_back.clear();
     const int wanted = policy.min_idle + static_cast<int>(pool.waiters.size());
     const bool short_of = static_cast<int>(pool.idle.size()) + pool.filling < wanted;
-    if (short_of && pool.checkpoint.empty()) {
+    if (short_of && pool.misfit) {
+        const Template& from = templates_.get(name);
+        pool.held_back = std::string{pool.misfit->what()} + "; " + rewarm_.describe(from);
+        if (from.rewarm == RewarmPolicy::never) {
+            turn_away(pool, [](const Waiter& waiter) { return !waiter.cold; }, *pool.misfit);
+        }
+    } else if (short_of && pool.checkpoint.empty()) {
         pool.held_back = "its template, as it is now, has no available checkpoint";
     } else if (short_of && clock_.steady_now() < pool.retry_at) {
         pool.held_back = "the last restore failed: " + pool.last_failure;
@@ -286,7 +307,7 @@ void Pools::submit(Fill fill)
             try {
                 const Instance made = fill.checkpoint.empty()
                                           ? warm_.run(templates_.get(fill.name), run, /*pooled=*/true)
-                                          : restore_.run(fill.checkpoint, std::nullopt, run, /*pooled=*/true);
+                                          : restore_.run(fill.checkpoint, {.pooled = true}, run);
                 add(fill, made);
             } catch (const std::exception& error) {
                 failed(fill, error.what());
@@ -330,9 +351,16 @@ void Pools::failed(const Fill& fill, const std::string& why)
         return;
     }
     // Nothing is left to try for those who wait for a cold start.
-    std::erase_if(pool.waiters, [&why](Waiter* waiter) {
-        if (waiter->cold) waiter->failure = why;
-        return waiter->cold;
+    turn_away(pool, [](const Waiter& waiter) { return waiter.cold; },
+              Error{ErrorCode::not_ready, "no instance of \"" + fill.name.value() + "\" could be made"}.with_cause(why));
+}
+
+void Pools::turn_away(Pool& pool, const std::function<bool(const Waiter&)>& which, const Error& why)
+{
+    std::erase_if(pool.waiters, [&which, &why](Waiter* waiter) {
+        const bool away = which(*waiter);
+        if (away) waiter->failure = why;
+        return away;
     });
     changed_.notify_all();
 }
@@ -386,7 +414,7 @@ Lease Pools::acquire(const TemplateName& name, Duration wait, Duration ttl, bool
             tell(announce, from, can_restore);
             lock.lock();
         }
-        const auto over = [&] { return self.given || !self.failure.empty() || stopping_; };
+        const auto over = [&] { return self.given || self.failure || stopping_; };
         changed_.wait_until(lock, stop, began + wait, over);
         if (!self.given) refuse(self, pool, name, stop);
         const IdleInstance given = *std::exchange(self.given, std::nullopt);
@@ -399,8 +427,11 @@ Lease Pools::acquire(const TemplateName& name, Duration wait, Duration ttl, bool
 
 void Pools::tell(const Announce& announce, const Template& from, bool can_restore) const
 {
-    if (!newest_for(from.name)) {
-        announce(InstancePath::cold, "there is no checkpoint to restore: the application is being started");
+    const Choice choice = choose(from.name);
+    if (!choice.fitting) {
+        announce(InstancePath::cold, choice.newest
+                                         ? "no checkpoint fits this host: the application is being started"
+                                         : "there is no checkpoint to restore: the application is being started");
     } else if (!can_restore) {
         announce(InstancePath::cold, "the last restore failed: the application is being started");
     } else {
@@ -412,10 +443,7 @@ void Pools::refuse(const Waiter& waiter, const Pool& pool, const TemplateName& n
 {
     if (stop.stop_requested()) throw Error{ErrorCode::cancelled, "the request for an instance was given up"};
     if (stopping_) throw Error{ErrorCode::unavailable, "warmd is stopping"};
-    if (!waiter.failure.empty()) {
-        throw Error{ErrorCode::not_ready, "no instance of \"" + name.value() + "\" could be made"}.with_cause(
-            waiter.failure);
-    }
+    if (waiter.failure) throw *waiter.failure;
     throw Error{ErrorCode::busy, "no instance of \"" + name.value() + "\" became free in time"}
         .with_cause(pool.held_back)
         .with_hint("wait longer, raise max_size in the template's [pool], or look at GET /v1/pools/" + name.value());
@@ -555,6 +583,14 @@ void Pools::reap(const std::stop_token& stop)
         wake_ = true;
         changed_.notify_all();
     }
+}
+
+void Pools::want(const TemplateName& name)
+{
+    const std::scoped_lock lock{mutex_};
+    pools_[name];
+    wake_ = true;
+    changed_.notify_all();
 }
 
 bool Pools::works_on(const InstanceId& id) const

@@ -20,9 +20,11 @@
 #include "daemon/model/lease.h"
 #include "daemon/model/pool.h"
 #include "daemon/ports/container_engine.h"
+#include "daemon/service/host_view.h"
 #include "daemon/service/operations.h"
 #include "daemon/service/pool_plan.h"
 #include "daemon/service/restore.h"
+#include "daemon/service/rewarm.h"
 #include "daemon/service/templates.h"
 #include "daemon/service/warm.h"
 
@@ -42,8 +44,8 @@ class Pools {
 public:
     using Submit = std::function<Operation(Operation draft, Operations::Work work)>;
 
-    Pools(Catalog& catalog, ContainerEngine& engine, Clock& clock, const Templates& templates, Restore& restore,
-          Warm& warm, Submit submit, PoolOptions options);
+    Pools(Catalog& catalog, ContainerEngine& engine, Clock& clock, const Templates& templates, const HostView& host,
+          Rewarm& rewarm, Restore& restore, Warm& warm, Submit submit, PoolOptions options);
     ~Pools();
     Pools(const Pools&) = delete;
     Pools& operator=(const Pools&) = delete;
@@ -58,8 +60,9 @@ public:
     using Announce = std::function<void(InstancePath path, const std::string& detail)>;
 
     /// Waits, in turn, until an instance stands ready. Throws Error{not_found} for the template, Error{busy} with what
-    /// keeps the pool from growing when none does in `wait`, Error{cancelled} when `stop` is requested. `cold`: where
-    /// nothing can be restored, the application is started for this request.
+    /// keeps the pool from growing when none does in `wait`, Error{incompatible_host} when no checkpoint fits this host
+    /// and none will be made, Error{cancelled} when `stop` is requested. `cold`: where nothing can be restored, the
+    /// application is started for this request.
     /// `key`: of the request that asks for it; recorded with the lease.
     Lease acquire(const TemplateName& name, Duration wait, Duration ttl, bool cold, std::stop_token stop,
                   const Announce& announce = {}, const std::optional<RequestKey>& key = std::nullopt);
@@ -97,6 +100,8 @@ public:
 
     /// Something has changed that pools depend on: a checkpoint was made or deleted.
     void wake();
+    /// Somebody would restore the template: it is looked after from now on, though it may have no pool.
+    void want(const TemplateName& name);
     /// Does at once what the thread would do next. For tests.
     void step();
 
@@ -104,13 +109,15 @@ private:
     struct Waiter {
         bool cold = false;
         std::optional<IdleInstance> given;
-        std::string failure;  // of the cold start that it waited for
+        std::optional<Error> failure;  // of the cold start that it waited for, or why waiting is no use
     };
     struct Pool {
         std::deque<IdleInstance> idle;  // oldest first
         std::list<Waiter*> waiters;     // in turn
         CheckpointId checkpoint;
+        CheckpointId newest;  // see PoolSituation
         std::uint64_t checkpoint_bytes = 0;
+        std::optional<Error> misfit;  // there are checkpoints, and none fits this host: of the newest
         int leased = 0;  // or about to be
         int filling = 0;
         int draining = 0;
@@ -142,7 +149,12 @@ private:
     void end(const LeaseId& id, LeaseState state, const std::string& reason);
     void end_use(const LeaseId& id);
     void tell(const Announce& announce, const Template& from, bool can_restore) const;
-    [[nodiscard]] std::optional<Checkpoint> newest_for(const TemplateName& name) const;
+    /// What a template's pool is filled from.
+    struct Choice {
+        std::optional<Checkpoint> fitting;  // the newest that fits this host
+        std::optional<Checkpoint> newest;
+    };
+    [[nodiscard]] Choice choose(const TemplateName& name) const;
     /// Nothing when the instance turns out to be gone.
     std::optional<Lease> begin(const Template& from, const IdleInstance& given, Duration ttl, bool at_once,
                                SteadyTime began, const std::optional<RequestKey>& key);
@@ -152,6 +164,8 @@ private:
     void observe(const TemplateName& name, Pool& pool) const;
     std::vector<Fill> plan(const TemplateName& name, Pool& pool, std::uint64_t memory);
     void hand_out(Pool& pool);
+    /// Those of `which` wait no longer.
+    void turn_away(Pool& pool, const std::function<bool(const Waiter&)>& which, const Error& why);
     /// What was handed out and not taken.
     void give_back(Pool& pool, const IdleInstance& given);
     void retire(Pool& pool, const InstanceId& id, const std::string& reason);
@@ -166,6 +180,8 @@ private:
     ContainerEngine& engine_;
     Clock& clock_;
     const Templates& templates_;
+    const HostView& host_;
+    Rewarm& rewarm_;
     Restore& restore_;
     Warm& warm_;
     const Submit submit_;

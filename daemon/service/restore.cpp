@@ -27,17 +27,6 @@ ByteSource read_all_of(const UniqueFd& file)
     };
 }
 
-void require_image(ContainerEngine& engine, const Checkpoint& checkpoint)
-{
-    // Podman would look for it by name, and then want exactly this id.
-    if (engine.find_image(checkpoint.image_id)) return;
-    throw Error{ErrorCode::not_found, "the image of checkpoint " + checkpoint.id.value() + ", " + checkpoint.image +
-                                          " with id " + checkpoint.image_id.substr(0, 12) +
-                                          ", is no longer in Podman's local storage"}
-        .with_hint("pull or load that very image again, or make a new checkpoint: POST /v1/templates/" +
-                   checkpoint.template_name.value() + "/checkpoints");
-}
-
 }  // namespace
 
 void Restore::require_available(const Checkpoint& checkpoint)
@@ -49,24 +38,25 @@ void Restore::require_available(const Checkpoint& checkpoint)
         .with_hint("GET /v1/checkpoints lists those that are available");
 }
 
-Instance Restore::run(const CheckpointId& id, std::optional<InstancePath> path, OperationRun& run, bool pooled)
+Instance Restore::run(const CheckpointId& id, const RestoreOptions& options, OperationRun& run)
 {
     const Checkpoint checkpoint = catalog_.get(id);
     require_available(checkpoint);
-    require_image(engine_, checkpoint);
+    if (!options.checked) host_.require(checkpoint, /*force=*/false);
     Instance instance{.id = InstanceId{new_id(kInstancePrefix)},
                       .template_name = checkpoint.template_name,
                       .state = InstanceState::restoring,
                       .origin = Origin::restore,
-                      .pooled = pooled,
+                      .pooled = options.pooled,
                       .checkpoint = id,
                       .agent_socket = checkpoint.agent_socket,
                       .created_at = clock_.now()};
     run.set_instance(instance.id);  // first: what has no operation is swept
     catalog_.save(instance);
     try {
-        import(checkpoint, path, instance, run);
+        import(checkpoint, options.path, instance, run);
     } catch (const std::exception& error) {
+        host_.doubt();
         end_instance_quietly(catalog_, engine_, clock_, instance, std::string{"its restore failed: "} + error.what());
         throw;
     }

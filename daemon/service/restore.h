@@ -8,22 +8,31 @@
 #include "daemon/catalog/catalog.h"
 #include "daemon/ports/container_engine.h"
 #include "daemon/service/exec.h"
+#include "daemon/service/host_view.h"
 #include "daemon/service/operations.h"
 #include "daemon/service/templates.h"
 #include "daemon/store/tarball_store.h"
 
 namespace warmd {
 
+struct RestoreOptions {
+    /// `linked` or `archive` and no other; nothing: linked where that works, otherwise archive.
+    std::optional<InstancePath> path{};
+    bool pooled = false;   // see Instance
+    bool checked = false;  // that the checkpoint fits this host
+};
+
 /// Makes instances from checkpoints.
 class Restore {
 public:
     Restore(Catalog& catalog, TarballStore& store, ContainerEngine& engine, AgentChannel& agent, Clock& clock,
-            Exec& exec, const Templates& templates)
+            HostView& host, Exec& exec, const Templates& templates)
         : catalog_{catalog},
           store_{store},
           engine_{engine},
           agent_{agent},
           clock_{clock},
+          host_{host},
           exec_{exec},
           templates_{templates}
     {
@@ -31,10 +40,8 @@ public:
 
     /// Returns an idle instance. On failure no container is left and the instance is terminated with the
     /// reason. Throws Error{conflict} unless the checkpoint is available, Error{corrupt} when its tarball is
-    /// not what the catalog says, Error{not_found} when its image has left local storage.
-    /// `path`: `linked` or `archive` and no other; nothing: linked where that works, otherwise archive.
-    /// `pooled`: see Instance.
-    Instance run(const CheckpointId& id, std::optional<InstancePath> path, OperationRun& run, bool pooled = false);
+    /// not what the catalog says, Error{incompatible_host} when it does not fit this host.
+    Instance run(const CheckpointId& id, const RestoreOptions& options, OperationRun& run);
 
     /// Throws Error{conflict} unless the checkpoint is available.
     static void require_available(const Checkpoint& checkpoint);
@@ -57,6 +64,7 @@ private:
     ContainerEngine& engine_;
     AgentChannel& agent_;
     Clock& clock_;
+    HostView& host_;
     Exec& exec_;
     const Templates& templates_;
     /// Cleared when a linked restore failed and the tarball of the same checkpoint could be restored: then it is not

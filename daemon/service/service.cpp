@@ -41,13 +41,19 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
       keys_{catalog},
       exec_{catalog, engine,     agent,
             clock,   templates_, [this](const std::optional<ExecResult>& result) { metrics_.exec_ended(result); }},
+      host_{engine, clock},
       warm_{catalog, engine, agent, clock, exec_},
-      checkpoints_{catalog, store, engine, agent, clock, warm_, exec_, templates_},
-      restore_{catalog, store, engine, agent, clock, exec_, templates_},
+      checkpoints_{catalog, store, engine, agent, clock, host_, warm_, exec_, templates_},
+      restore_{catalog, store, engine, agent, clock, host_, exec_, templates_},
+      rewarm_{catalog, clock, checkpoints_,
+              [this](Operation draft, Operations::Work work) { return submit(std::move(draft), std::move(work)); },
+              [this] { pools_.wake(); }},
       pools_{catalog,
              engine,
              clock,
              templates_,
+             host_,
+             rewarm_,
              restore_,
              warm_,
              [this](Operation draft, Operations::Work work) { return submit(std::move(draft), std::move(work)); },
@@ -66,6 +72,7 @@ void Service::reconcile() noexcept
                             [this](const InstanceId& id) { return operations_.works_on(id) || pools_.works_on(id); });
         catalog_.prune_keys(clock_.now() - kKeyLife, kMostKeys);
         catalog_.prune_history(options_.history);
+        host_.refresh(catalog_);
         recovered_ = true;
         if (!primer_.due()) pools_.start();
     } catch (const std::exception& error) {
@@ -93,12 +100,16 @@ void Service::shut_down()
     operations_.shut_down();
 }
 
+void Service::require_recovered() const
+{
+    if (recovered_) return;
+    throw Error{ErrorCode::unavailable, "warmd has just started and cannot reach Podman yet"}.with_hint(
+        "systemctl start podman.socket; GET /readyz tells when it is ready");
+}
+
 Operation Service::submit(Operation draft, Operations::Work work, const std::optional<RequestKey>& key)
 {
-    if (!recovered_) {
-        throw Error{ErrorCode::unavailable, "warmd has just started and cannot reach Podman yet"}.with_hint(
-            "systemctl start podman.socket; GET /readyz tells when it is ready");
-    }
+    require_recovered();
     return operations_.submit(std::move(draft), std::move(work), key);
 }
 
@@ -143,26 +154,65 @@ Operation Service::checkpoint(const InstanceId& id, const std::optional<RequestK
         key);
 }
 
-Operation Service::restore(const CheckpointId& id, std::optional<InstancePath> path,
-                           const std::optional<RequestKey>& key)
+void Service::require_fit(const Checkpoint& checkpoint, bool force)
+{
+    require_recovered();
+    try {
+        host_.require(checkpoint, force);
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::incompatible_host) throw;
+        // What the engine cannot tell is not known to differ; whether it answers the operation will show.
+    }
+}
+
+Operation Service::start_restore(const Checkpoint& checkpoint, const RestoreRequest& how,
+                                 const std::optional<RequestKey>& key)
+{
+    const RestoreOptions options{.path = how.path, .checked = true};
+    return submit(
+        {.kind = OperationKind::restore, .template_name = checkpoint.template_name, .checkpoint = checkpoint.id},
+        [this, id = checkpoint.id, options](OperationRun& run) { restore_.run(id, options, run); }, key);
+}
+
+Operation Service::restore(const CheckpointId& id, const RestoreRequest& how, const std::optional<RequestKey>& key)
 {
     const Checkpoint checkpoint = catalog_.get(id);
     Restore::require_available(checkpoint);
-    return submit(
-        {.kind = OperationKind::restore, .template_name = checkpoint.template_name, .checkpoint = id},
-        [this, id, path](OperationRun& run) { restore_.run(id, path, run); }, key);
+    require_fit(checkpoint, how.force);
+    return start_restore(checkpoint, how, key);
 }
 
-Operation Service::restore_newest(const TemplateName& name, std::optional<InstancePath> path,
+Operation Service::restore_newest(const TemplateName& name, const RestoreRequest& how,
                                   const std::optional<RequestKey>& key)
 {
-    const auto newest = catalog_.newest_available(name, templates_.get(name).digest);
+    const Template& from = templates_.get(name);
+    const auto newest = catalog_.newest_available(name, from.digest);
     if (!newest) {
         throw Error{ErrorCode::not_found,
                     "template \"" + name.value() + "\", as it is now, has no available checkpoint"}
             .with_hint("make one: POST /v1/templates/" + name.value() + "/checkpoints");
     }
-    return restore(newest->id, path, key);
+    std::optional<Error> misfit;  // of the newest
+    const auto fits = [this, &misfit](const Checkpoint& checkpoint) {
+        try {
+            require_fit(checkpoint, false);
+            return true;
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::incompatible_host) throw;
+            if (!misfit) misfit = error;
+            return false;
+        }
+    };
+    if (const auto fitting = catalog_.newest_available(name, from.digest, fits)) {
+        return start_restore(*fitting, how, key);
+    }
+    if (how.force) return restore(newest->id, how, key);
+    if (from.rewarm == RewarmPolicy::never) throw *misfit;
+    pools_.want(name);
+    throw Error{ErrorCode::incompatible_host, misfit->what()}
+        .with_cause(misfit->cause())
+        .with_hint("warmd makes a new checkpoint by itself: try again when it is there (warmctl why " + name.value() +
+                   ")");
 }
 
 Operation Service::terminate(const InstanceId& id)

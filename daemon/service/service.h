@@ -15,11 +15,13 @@
 #include "daemon/ports/container_engine.h"
 #include "daemon/service/checkpoint.h"
 #include "daemon/service/exec.h"
+#include "daemon/service/host_view.h"
 #include "daemon/service/metrics.h"
 #include "daemon/service/operations.h"
 #include "daemon/service/pools.h"
 #include "daemon/service/request_keys.h"
 #include "daemon/service/restore.h"
+#include "daemon/service/rewarm.h"
 #include "daemon/service/status.h"
 #include "daemon/service/templates.h"
 #include "daemon/service/warm.h"
@@ -35,6 +37,11 @@ struct ServiceOptions {
     std::filesystem::path agent;   // see Probe
     std::filesystem::path primed;  // see Primer; empty: nothing is primed
     DoctorOptions doctor;
+};
+
+struct RestoreRequest {
+    std::optional<InstancePath> path{};  // see RestoreOptions
+    bool force = false;                  // though the checkpoint does not fit this host
 };
 
 /// One thing that this service needs.
@@ -73,17 +80,19 @@ public:
     [[nodiscard]] Pools& pools() { return pools_; }
     [[nodiscard]] Metrics& metrics() { return metrics_; }
     [[nodiscard]] RequestKeys& keys() { return keys_; }
+    [[nodiscard]] const HostView& host() const { return host_; }
 
     /// `key`, here and below: of the request that asks for it, see RequestKeys.
     Operation warm(const TemplateName& name, const std::optional<RequestKey>& key = std::nullopt);
     Operation checkpoint(const TemplateName& name, const std::optional<RequestKey>& key = std::nullopt);
     Operation checkpoint(const InstanceId& id, const std::optional<RequestKey>& key = std::nullopt);
-    /// `path`: see Restore::run.
-    Operation restore(const CheckpointId& id, std::optional<InstancePath> path = std::nullopt,
+    /// Throws Error{incompatible_host} for one that does not fit this host, after a call to the engine.
+    Operation restore(const CheckpointId& id, const RestoreRequest& how = {},
                       const std::optional<RequestKey>& key = std::nullopt);
-    /// Of the newest available checkpoint of the template as it is now: one that was made before the template
-    /// was changed is restored only by its id.
-    Operation restore_newest(const TemplateName& name, std::optional<InstancePath> path = std::nullopt,
+    /// Of the newest available checkpoint of the template as it is now (one that was made before the template was changed
+    /// is restored only by its id) that fits this host. Where none does it throws as `restore`, and a new one is made if
+    /// the template allows that.
+    Operation restore_newest(const TemplateName& name, const RestoreRequest& how = {},
                              const std::optional<RequestKey>& key = std::nullopt);
     Operation terminate(const InstanceId& id);
     Operation delete_checkpoint(const CheckpointId& id);
@@ -102,6 +111,10 @@ public:
 
 private:
     void record(const Operation& ended) noexcept;
+    void require_recovered() const;
+    Operation start_restore(const Checkpoint& checkpoint, const RestoreRequest& how,
+                            const std::optional<RequestKey>& key);
+    void require_fit(const Checkpoint& checkpoint, bool force);
     Operation submit(Operation draft, Operations::Work work, const std::optional<RequestKey>& key = std::nullopt);
 
     Catalog& catalog_;
@@ -119,9 +132,11 @@ private:
     Metrics metrics_;
     RequestKeys keys_;
     Exec exec_;
+    HostView host_;
     Warm warm_;
     Checkpoints checkpoints_;
     Restore restore_;
+    Rewarm rewarm_;
     Pools pools_;
     StatusBoard board_;
     Operations operations_;  // last: its threads use all of the above
