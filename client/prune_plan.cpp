@@ -36,6 +36,20 @@ std::vector<Prunable> plan_prune(const std::vector<Checkpoint>& checkpoints,
     return plan;
 }
 
+std::set<CheckpointId> newest_fitting(const std::vector<contract::CheckpointHere>& newest_first,
+                                      const std::map<TemplateName, std::string>& digests)
+{
+    std::set<TemplateName> found;
+    std::set<CheckpointId> newest;
+    for (const contract::CheckpointHere& one : newest_first) {
+        const auto digest = digests.find(one.template_name);
+        const bool current = digest != digests.end() && digest->second == one.template_digest;
+        if (one.state != CheckpointState::available || !current || !fits(one.differences)) continue;
+        if (found.insert(one.template_name).second) newest.insert(one.id);
+    }
+    return newest;
+}
+
 std::uint64_t total_bytes(const std::vector<Prunable>& plan)
 {
     std::uint64_t bytes = 0;

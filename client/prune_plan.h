@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/model/checkpoint.h"
+#include "api/contract/documents.h"
 
 namespace warmd::client {
 
@@ -21,6 +21,10 @@ struct Prunable {
 std::vector<Prunable> plan_prune(const std::vector<Checkpoint>& checkpoints,
                                  const std::map<TemplateName, std::string>& digests,
                                  const std::set<CheckpointId>& in_use, int keep);
+
+/// Of each template the newest of its current form that fits the daemon's host: newer ones may not.
+std::set<CheckpointId> newest_fitting(const std::vector<contract::CheckpointHere>& newest_first,
+                                      const std::map<TemplateName, std::string>& digests);
 
 std::uint64_t total_bytes(const std::vector<Prunable>& plan);
 

@@ -14,9 +14,9 @@ namespace warmd::client {
 
 namespace {
 
-std::vector<Checkpoint> all_checkpoints(const ApiClient& api)
+std::vector<contract::CheckpointHere> all_checkpoints(const ApiClient& api)
 {
-    std::vector<Checkpoint> checkpoints;
+    std::vector<contract::CheckpointHere> checkpoints;
     for (const Json& item : api.get_all("/v1/checkpoints")) checkpoints.push_back(contract::decode_checkpoint(item));
     return checkpoints;
 }
@@ -30,21 +30,24 @@ std::set<CheckpointId> checkpoints_in_use(const ApiClient& api)
     return in_use;
 }
 
-std::vector<Prunable> make_plan(const ApiClient& api, const std::vector<Checkpoint>& checkpoints, int keep)
+std::vector<Prunable> make_plan(const ApiClient& api, const std::vector<contract::CheckpointHere>& checkpoints,
+                                int keep)
 {
     std::map<TemplateName, std::string> digests;
     for (const Json& item : api.get_all("/v1/templates")) {
         JsonObject object{item};
         digests[TemplateName{object.text("name")}] = object.text("digest");
     }
-    return plan_prune(checkpoints, digests, checkpoints_in_use(api), keep);
+    std::set<CheckpointId> stay = checkpoints_in_use(api);
+    stay.merge(newest_fitting(checkpoints, digests));
+    return plan_prune({checkpoints.begin(), checkpoints.end()}, digests, stay, keep);
 }
 
 void show_usage(const Context& context)
 {
     const ApiClient api = context.api();
     const Json status = api.get("/v1/status");
-    const std::vector<Checkpoint> checkpoints = all_checkpoints(api);
+    const std::vector<contract::CheckpointHere> checkpoints = all_checkpoints(api);
     const std::vector<Prunable> plan = make_plan(api, checkpoints, 1);
     struct Usage {
         int count = 0;

@@ -66,7 +66,7 @@ std::string identify_criu()
     std::istringstream folders{path == nullptr ? "/usr/sbin:/usr/bin:/sbin:/bin" : path};
     for (std::string folder; std::getline(folders, folder, ':');) {
         const std::string program = folder + "/criu";
-        struct stat status{};
+        struct stat status {};
         if (::access(program.c_str(), X_OK) != 0 || ::stat(program.c_str(), &status) != 0) continue;
         return program + " " + std::to_string(status.st_ino) + " " + std::to_string(status.st_mtim.tv_sec) + " " +
                std::to_string(status.st_ctim.tv_sec);

@@ -49,7 +49,8 @@ void HostView::refresh(const Catalog& catalog) noexcept
         if (!asked_at || clock_.steady_now() - *asked_at >= kAskEvery) ask();
         std::set<std::string> images;
         for (const Checkpoint& checkpoint : catalog.checkpoints(Page::all())) {
-            if (checkpoint.state == CheckpointState::available) images.insert(checkpoint.image_id);
+            const bool known = !checkpoint.image_id.empty();
+            if (known && checkpoint.state == CheckpointState::available) images.insert(checkpoint.image_id);
         }
         seen_.with([&images](Seen& seen) {
             std::erase_if(seen.images, [&images](const auto& known) { return !images.contains(known.first); });
@@ -90,7 +91,7 @@ std::vector<Difference> HostView::differences(const Checkpoint& checkpoint) cons
 std::vector<Difference> HostView::look(const Checkpoint& checkpoint)
 {
     // Podman would look for it by name, and then want exactly this id.
-    look_for(checkpoint.image_id);
+    if (!checkpoint.image_id.empty()) look_for(checkpoint.image_id);
     return differences(checkpoint);
 }
 
@@ -114,8 +115,8 @@ Error incompatible_host(const Checkpoint& checkpoint, const std::vector<Differen
                                  ? "bring that very image back (podman load, or podman pull by its digest), or " + again
                                  : again + "; to try it nevertheless: warmctl restore " + checkpoint.id.value() +
                                        " --force";
-    return Error{ErrorCode::incompatible_host, "checkpoint " + checkpoint.id.value() +
-                                                   " does not fit this host: " + describe_blocking(differences)}
+    return Error{ErrorCode::incompatible_host,
+                 "checkpoint " + checkpoint.id.value() + " does not fit this host: " + describe_blocking(differences)}
         .with_cause(why)
         .with_hint(hint);
 }

@@ -271,7 +271,8 @@ std::vector<Pools::Fill> Pools::plan(const TemplateName& name, Pool& pool, std::
         const Template& from = templates_.get(name);
         pool.held_back = std::string{pool.misfit->what()} + "; " + rewarm_.describe(from);
         if (from.rewarm == RewarmPolicy::never) {
-            turn_away(pool, [](const Waiter& waiter) { return !waiter.cold; }, *pool.misfit);
+            turn_away(
+                pool, [](const Waiter& waiter) { return !waiter.cold; }, *pool.misfit);
         }
     } else if (short_of && pool.checkpoint.empty()) {
         pool.held_back = "its template, as it is now, has no available checkpoint";
@@ -351,8 +352,9 @@ void Pools::failed(const Fill& fill, const std::string& why)
         return;
     }
     // Nothing is left to try for those who wait for a cold start.
-    turn_away(pool, [](const Waiter& waiter) { return waiter.cold; },
-              Error{ErrorCode::not_ready, "no instance of \"" + fill.name.value() + "\" could be made"}.with_cause(why));
+    turn_away(
+        pool, [](const Waiter& waiter) { return waiter.cold; },
+        Error{ErrorCode::not_ready, "no instance of \"" + fill.name.value() + "\" could be made"}.with_cause(why));
 }
 
 void Pools::turn_away(Pool& pool, const std::function<bool(const Waiter&)>& which, const Error& why)

@@ -118,7 +118,7 @@ private:
         CheckpointId newest;  // see PoolSituation
         std::uint64_t checkpoint_bytes = 0;
         std::optional<Error> misfit;  // there are checkpoints, and none fits this host: of the newest
-        int leased = 0;  // or about to be
+        int leased = 0;               // or about to be
         int filling = 0;
         int draining = 0;
         int failures = 0;  // in a row

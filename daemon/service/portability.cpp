@@ -48,13 +48,13 @@ const std::set<std::string, std::less<>>& flags_of_the_kernel()
     static const std::set<std::string, std::less<>> flags{
         // Linux' own words.
         "acc_power", "amd_dcm", "aperfmperf", "arch_perfmon", "art", "bts", "constant_tsc", "cpb", "cpuid",
-        "cpuid_fault", "epb", "extd_apicid", "hw_pstate", "hypervisor", "nonstop_tsc", "nonstop_tsc_s3", "nopl",
-        "pebs", "perfmon_v2", "proc_feedback", "rapl", "rep_good", "ring3mwait", "syscall32", "sysenter32",
-        "tsc_known_freq", "tsc_reliable", "tsc_adjust", "up", "xtopology", "bus_lock_detect", "split_lock_detect",
+        "cpuid_fault", "epb", "extd_apicid", "hw_pstate", "hypervisor", "nonstop_tsc", "nonstop_tsc_s3", "nopl", "pebs",
+        "perfmon_v2", "proc_feedback", "rapl", "rep_good", "ring3mwait", "syscall32", "sysenter32", "tsc_known_freq",
+        "tsc_reliable", "tsc_adjust", "up", "xtopology", "bus_lock_detect", "split_lock_detect",
         // Mitigations.
         "arch_capabilities", "core_capabilities", "flush_l1d", "ibpb", "ibpb_exit_to_user", "ibrs", "ibrs_enhanced",
-        "bhi_ctrl", "md_clear", "msr_spec_ctrl", "pti", "rsb_ctxsw", "spec_ctrl", "ssbd", "stibp", "tsx_force_abort", "virt_ssbd",
-        "amd_ibpb", "amd_ibrs", "amd_stibp", "amd_ssbd", "amd_psfd", "btc_no", "ibpb_brtype", "sbpb",
+        "bhi_ctrl", "md_clear", "msr_spec_ctrl", "pti", "rsb_ctxsw", "spec_ctrl", "ssbd", "stibp", "tsx_force_abort",
+        "virt_ssbd", "amd_ibpb", "amd_ibrs", "amd_stibp", "amd_ssbd", "amd_psfd", "btc_no", "ibpb_brtype", "sbpb",
         // What is for guests of this machine.
         "avic", "decodeassists", "ept", "ept_ad", "flexpriority", "flushbyasid", "lbrv", "npt", "nrip_save",
         "pausefilter", "pfthreshold", "svm", "svm_lock", "tpr_shadow", "tsc_scale", "v_spec_ctrl", "v_vmsave_vmload",
@@ -62,13 +62,13 @@ const std::set<std::string, std::less<>>& flags_of_the_kernel()
         "debug_swap", "tdx_guest", "xenpv", "vcpupreempt", "skinit", "smx",
         // What only the kernel can use: interrupts, pages, power, errors, measuring.
         "acpi", "apic", "arat", "arch_lbr", "amd_lbr_v2", "amd_lbr_pmc_freeze", "bpext", "cat_l2", "cat_l3", "cdp_l2",
-        "cdp_l3", "cmp_legacy", "cppc", "cr8_legacy", "extapic", "cqm", "cqm_llc", "cqm_mbm_local", "cqm_mbm_total", "cqm_occup_llc", "dca", "de", "ds_cpl",
-        "dtes64", "dtherm", "dts", "est", "hfi", "hwp", "hwp_act_window", "hwp_epp", "hwp_notify", "hwp_pkg_req", "ht",
-        "ibs", "ida", "intel_ppin", "intel_pt", "invpcid", "irperf", "mba", "mca", "mce", "monitor", "mtrr",
-        "nodeid_msr", "osvw", "overflow_recov", "pae", "pat", "pbe", "pcid", "pconfig", "pdcm", "pdpe1gb",
-        "perfctr_core", "perfctr_llc", "perfctr_nb", "pge", "pln", "ppin", "pse", "pse36", "ptsc", "pts", "rdt_a",
-        "smap", "smca", "smep", "ss", "succor", "tce", "tm", "tm2", "topoext", "tsc_deadline_timer", "umip", "vme",
-        "wbnoinvd", "wdt", "x2apic", "xsaveerptr", "xsaves", "xtpr"};
+        "cdp_l3", "cmp_legacy", "cppc", "cr8_legacy", "extapic", "cqm", "cqm_llc", "cqm_mbm_local", "cqm_mbm_total",
+        "cqm_occup_llc", "dca", "de", "ds_cpl", "dtes64", "dtherm", "dts", "est", "hfi", "hwp", "hwp_act_window",
+        "hwp_epp", "hwp_notify", "hwp_pkg_req", "ht", "ibs", "ida", "intel_ppin", "intel_pt", "invpcid", "irperf",
+        "mba", "mca", "mce", "monitor", "mtrr", "nodeid_msr", "osvw", "overflow_recov", "pae", "pat", "pbe", "pcid",
+        "pconfig", "pdcm", "pdpe1gb", "perfctr_core", "perfctr_llc", "perfctr_nb", "pge", "pln", "ppin", "pse", "pse36",
+        "ptsc", "pts", "rdt_a", "smap", "smca", "smep", "ss", "succor", "tce", "tm", "tm2", "topoext",
+        "tsc_deadline_timer", "umip", "vme", "wbnoinvd", "wdt", "x2apic", "xsaveerptr", "xsaves", "xtpr"};
     return flags;
 }
 
@@ -96,8 +96,9 @@ public:
         if (differs("architecture")) block("architecture", "programs of one architecture do not run on another");
         if (knows("cpu_flags")) compare_flags();
         if (differs("xsave_size")) compare_xsave();
-        if (differs("runtime")) block("runtime", "checkpoints that one container runtime made cannot be restored by "
-                                                 "another");
+        if (differs("runtime"))
+            block("runtime", "checkpoints that one container runtime made cannot be restored by "
+                             "another");
         if (differs("criu")) compare_criu();
         if (differs("kernel")) compare_kernel();
         compare_pair();

@@ -12,8 +12,8 @@
 // that one when it started, above all which instructions the processor has.
 //
 // Blocking is what makes a restore fail for certain, or succeed and go wrong later:
-//  - another architecture; instructions that the processor lacks (SIGILL, at any time after the restore); a smaller XSAVE
-//    area (the kernel then drops the upper halves of the vector registers without a word);
+//  - another architecture; instructions that the processor lacks (SIGILL, at any time after the restore); a smaller
+//    XSAVE area (the kernel then drops the upper halves of the vector registers without a word);
 //  - images of a newer CRIU: it reads those of older ones, and fails on fields that it does not know;
 //  - another runtime: crun and runc describe mounts and namespaces to CRIU in ways of their own;
 //  - a kernel with a CRIU that is known not to get along with it.

@@ -76,16 +76,17 @@ void Rewarm::begin(const Template& from)
                  from.name.value());
     const auto attempt = std::make_shared<Attempt>(*this, from.name);
     try {
-        submit_({.kind = OperationKind::checkpoint, .template_name = from.name}, [this, &from, attempt](OperationRun& run) {
-            try {
-                checkpoints_.of_template(from, run);
-                attempt->set_failure({});
-                made_();
-            } catch (const std::exception& error) {
-                attempt->set_failure(error.what());
-                throw;
-            }
-        });
+        submit_({.kind = OperationKind::checkpoint, .template_name = from.name},
+                [this, &from, attempt](OperationRun& run) {
+                    try {
+                        checkpoints_.of_template(from, run);
+                        attempt->set_failure({});
+                        made_();
+                    } catch (const std::exception& error) {
+                        attempt->set_failure(error.what());
+                        throw;
+                    }
+                });
     } catch (const std::exception& error) {
         attempt->set_failure(error.what());
     }

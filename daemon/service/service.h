@@ -89,9 +89,9 @@ public:
     /// Throws Error{incompatible_host} for one that does not fit this host, after a call to the engine.
     Operation restore(const CheckpointId& id, const RestoreRequest& how = {},
                       const std::optional<RequestKey>& key = std::nullopt);
-    /// Of the newest available checkpoint of the template as it is now (one that was made before the template was changed
-    /// is restored only by its id) that fits this host. Where none does it throws as `restore`, and a new one is made if
-    /// the template allows that.
+    /// Of the newest available checkpoint of the template as it is now (one that was made before the template was
+    /// changed is restored only by its id) that fits this host. Where none does it throws as `restore`, and a new one
+    /// is made if the template allows that.
     Operation restore_newest(const TemplateName& name, const RestoreRequest& how = {},
                              const std::optional<RequestKey>& key = std::nullopt);
     Operation terminate(const InstanceId& id);

@@ -241,15 +241,14 @@ void FakeEngine::require_running(const Container& container) const
 EngineInfo FakeEngine::info()
 {
     enter("info");
-    return {.version = "0.0-fake",
-            .api_version = "0.0",
-            .runtime = "fake",
-            .runtime_version = "0",
-            .runtime_has_criu = true,
-            .criu_version = "0",
-            .kernel = "0",
-            .architecture = "fake",
-            .storage_driver = "overlay"};
+    const std::scoped_lock lock{mutex_};
+    return info_;
+}
+
+void FakeEngine::set_info(EngineInfo info)
+{
+    const std::scoped_lock lock{mutex_};
+    info_ = std::move(info);
 }
 
 std::optional<ImageInfo> FakeEngine::find_image(const std::string& reference)

@@ -26,6 +26,8 @@ public:
     ~FakeEngine() override;
 
     void add_image(const std::string& reference, const std::string& id, std::map<std::string, std::string> labels = {});
+    /// What `info` answers from now on.
+    void set_info(EngineInfo info);
 
     /// The next call of `operation` ("create", "checkpoint", ...) throws `error`. Calls stack up.
     void fail_next(const std::string& operation, Error error);
@@ -97,6 +99,15 @@ private:
     std::multiset<std::string> hangs_;
     std::map<std::string, int> calls_;
     std::deque<int> tcp_connections_;
+    EngineInfo info_{.version = "0.0-fake",
+                     .api_version = "0.0",
+                     .runtime = "fake",
+                     .runtime_version = "0",
+                     .runtime_has_criu = true,
+                     .criu_version = "0",
+                     .kernel = "0",
+                     .architecture = "fake",
+                     .storage_driver = "overlay"};
     bool end_next_restored_ = false;
     std::optional<std::size_t> checkpoint_limit_;
     std::vector<std::pair<EngineEvent, std::map<std::string, std::string>>> events_;

@@ -382,6 +382,15 @@ TEST_P(CatalogTest, TheNewestAvailableCheckpointIsTheNewestOfItsTemplateThatCanB
     const auto newest = catalog.newest_available(TemplateName{"octave"}, "digest");
     ASSERT_TRUE(newest);
     EXPECT_EQ(newest->id, CheckpointId{"ckpt-2"});
+    Ids asked;
+    const auto older = catalog.newest_available(TemplateName{"octave"}, "digest", [&asked](const Checkpoint& next) {
+        asked.push_back(next.id.value());
+        return next.id == CheckpointId{"ckpt-1"};
+    });
+    ASSERT_TRUE(older);
+    EXPECT_EQ(older->id, CheckpointId{"ckpt-1"});
+    EXPECT_EQ(asked, (Ids{"ckpt-2", "ckpt-1"}));
+    EXPECT_FALSE(catalog.newest_available(TemplateName{"octave"}, "digest", [](const Checkpoint&) { return false; }));
 }
 
 TEST_P(CatalogTest, PruningKeepsTheNewestFinishedOperationsAndTerminatedInstances)

@@ -173,13 +173,26 @@ TEST(Prune, RemovesWhatFailedAndNothingThatIsUsedOrMade)
     EXPECT_EQ(pruned({checkpoint("a", 3s), checkpoint("b", 2s)}, 1, {CheckpointId{"b"}}), "");
 }
 
+TEST(Prune, TheNewestThatFitsThisHostIsOfTheCurrentForm)
+{
+    const Difference blocking{.field = "criu", .recorded = "4.2", .here = "4.1", .blocks = true, .why = {}};
+    const std::vector<contract::CheckpointHere> newest_first{
+        {checkpoint("f", 6s, "new", CheckpointState::failed), {}},
+        {checkpoint("e", 5s), {blocking}},
+        {checkpoint("d", 4s, "old"), {}},
+        {checkpoint("c", 3s), {}},
+        {checkpoint("b", 2s), {}},
+        {checkpoint("a", 1s, "new", CheckpointState::available, "gone"), {}}};
+    EXPECT_EQ(newest_fitting(newest_first, {{TemplateName{"t"}, "new"}}), std::set{CheckpointId{"c"}});
+}
+
 PoolFacts facts()
 {
     PoolFacts made;
     made.pool.template_name = TemplateName{"t"};
     made.pool.policy.min_idle = 2;
     made.digest = "new";
-    made.checkpoints = {checkpoint("a", 1s)};
+    made.checkpoints = {{checkpoint("a", 1s), {}}};
     return made;
 }
 
@@ -204,6 +217,26 @@ TEST(Why, AnIdleInstanceServes)
     EXPECT_FALSE(diagnose(now).served) << "it is somebody else's";
 }
 
+TEST(Why, TellsWhatKeepsItsCheckpointsFromThisHost)
+{
+    const Difference blocking{.field = "criu", .recorded = "4.2", .here = "4.1", .blocks = true, .why = {}};
+    const Difference note{.field = "kernel", .recorded = "6.1", .here = "6.12", .blocks = false, .why = {}};
+    PoolFacts now = facts();
+    now.checkpoints = {{checkpoint("b", 2s), {note, blocking}}, {checkpoint("a", 1s), {blocking}}};
+    EXPECT_EQ(diagnose(now).cause, "no checkpoint fits this host any more");
+    EXPECT_EQ(diagnose(now).detail, "b: criu 4.2 (here 4.1)");
+    EXPECT_EQ(diagnose(now).next, "warmctl checkpoint t");
+    now.operations = {operation(OperationKind::checkpoint, OperationState::failed)};
+    EXPECT_EQ(diagnose(now).cause, "no checkpoint fits this host any more, and making a new one failed");
+    EXPECT_EQ(diagnose(now).detail, "b: criu 4.2 (here 4.1); criu said no");
+    now.operations.insert(now.operations.begin(), operation(OperationKind::checkpoint, OperationState::running));
+    EXPECT_EQ(diagnose(now).next, "warmctl operation wait op-1");
+    now.operations.clear();
+    now.checkpoints.push_back({checkpoint("c", 1s), {note}});
+    now.pool.filling = 1;
+    EXPECT_EQ(diagnose(now).cause, "1 instance is being restored for it") << "an older one fits";
+}
+
 TEST(Why, NamesTheCauseAndTheNextStep)
 {
     PoolFacts now = facts();
@@ -221,7 +254,7 @@ TEST(Why, NamesTheCauseAndTheNextStep)
     EXPECT_EQ(diagnose(now).next, "warmctl operation wait op-1");
 
     now = facts();
-    now.checkpoints = {checkpoint("a", 1s, "old")};
+    now.checkpoints = {{checkpoint("a", 1s, "old"), {}}};
     EXPECT_EQ(diagnose(now).cause, "the template was changed since its 1 available checkpoint was made");
 
     now = facts();

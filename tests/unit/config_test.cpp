@@ -267,6 +267,7 @@ file = "/run/ready"
 timeout = "1h"
 [checkpoint]
 timeout = "20m"
+rewarm = "never"
 [restore]
 timeout = "6m"
 [exec]
@@ -299,6 +300,7 @@ timeout = "2h"
     EXPECT_EQ(t.warm_up.ready.file, "/run/ready");
     EXPECT_EQ(t.warm_up.ready.timeout, 1h);
     EXPECT_EQ(t.checkpoint_timeout, 20min);
+    EXPECT_EQ(t.rewarm, RewarmPolicy::never);
     EXPECT_EQ(t.restore_timeout, 6min);
     EXPECT_EQ(t.exec_timeout, 2h);
 }
@@ -322,9 +324,11 @@ pids = 0
 [warm.ready]
 file = "run/ready"
 timeout = "soon"
+[checkpoint]
+rewarm = "always"
 )");
     load();
-    EXPECT_EQ(problems.size(), 10U) << all_problems();
+    EXPECT_EQ(problems.size(), 11U) << all_problems();
     EXPECT_TRUE(reported("warmd.toml", 2, "api.threads must be between 1 and 256")) << all_problems();
     EXPECT_TRUE(reported("warmd.toml", 3, "api.sokcet is not a known key")) << all_problems();
     EXPECT_TRUE(reported("warmd.toml", 5, "podman.timeout must be a duration")) << all_problems();
@@ -335,6 +339,8 @@ timeout = "soon"
     EXPECT_TRUE(reported("templates.d/octave.toml", 5, "limits.pids must be positive")) << all_problems();
     EXPECT_TRUE(reported("templates.d/octave.toml", 7, "warm.ready.file must be an absolute path")) << all_problems();
     EXPECT_TRUE(reported("templates.d/octave.toml", 8, "warm.ready.timeout not a duration")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 10, "checkpoint.rewarm must be \"auto\" or \"never\""))
+        << all_problems();
 }
 
 TEST_F(ConfigTest, ReportsBrokenTomlWithItsLineAndGoesOnWithTheOtherFiles)

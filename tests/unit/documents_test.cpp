@@ -160,8 +160,17 @@ TEST(InstanceDocument, AStateThatThisProgramDoesNotKnowIsNamed)
 
 TEST(CheckpointDocument, ComesBackAsItWentOut)
 {
-    const Checkpoint out = some_checkpoint();
-    const Checkpoint in = decode_checkpoint(sent(encode(out)));
+    const CheckpointHere out{
+        some_checkpoint(),
+        {{.field = "criu", .recorded = "4.2", .here = "4.1", .blocks = true, .why = "it is newer"},
+         {.field = "cpu_flags", .recorded = "avx512f", .here = "", .blocks = true, .why = "it lacks them"},
+         {.field = "kernel", .recorded = "6.1", .here = "6.12", .blocks = false, .why = "that is well"}}};
+    const Json document = sent(encode(out));
+    EXPECT_EQ(document.at("compatible"), false);
+    EXPECT_TRUE(document.at("differences").at(1).at("here").is_null());
+    EXPECT_EQ(encode(CheckpointHere{some_checkpoint(), {out.differences.back()}}).at("compatible"), true);
+    const CheckpointHere in = decode_checkpoint(document);
+    EXPECT_EQ(in.differences, out.differences);
     EXPECT_EQ(in.id, out.id);
     EXPECT_EQ(in.template_name, out.template_name);
     EXPECT_EQ(in.template_digest, out.template_digest);
@@ -184,7 +193,7 @@ TEST(CheckpointDocument, EveryStateComesBack)
     for (const auto state :
          {CheckpointState::pending, CheckpointState::dumping, CheckpointState::verifying, CheckpointState::available,
           CheckpointState::failed, CheckpointState::quarantined, CheckpointState::deleting}) {
-        Checkpoint out = some_checkpoint();
+        CheckpointHere out{some_checkpoint(), {}};
         out.state = state;
         EXPECT_EQ(decode_checkpoint(sent(encode(out))).state, state);
     }
@@ -193,7 +202,7 @@ TEST(CheckpointDocument, EveryStateComesBack)
 TEST(CheckpointDocument, NamesTheMemberThatIsWrong)
 {
     for (const char* const member : {"id", "state", "size_bytes", "created_at", "image"}) {
-        Json json = encode(some_checkpoint());
+        Json json = encode(CheckpointHere{some_checkpoint(), {}});
         json[member] = Json::array();
         const Error error = expect_error(ErrorCode::invalid_argument, [&] { decode_checkpoint(json); });
         EXPECT_TRUE(contains(error.what(), member)) << error.what();

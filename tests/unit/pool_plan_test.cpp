@@ -47,6 +47,20 @@ std::vector<std::string> retired(const PoolPlan& plan)
 
 using Ids = std::vector<std::string>;
 
+TEST(PoolPlan, KeepsWhatRunsOfTheNewestCheckpointThoughThatCannotBeRestoredAnyMore)
+{
+    PoolSituation pool = situation(3, 4);
+    pool.newest = kCurrent;
+    pool.idle = idle({1s, 2s});
+    for (const CheckpointId& fitting : {CheckpointId{}, kOld}) {
+        pool.checkpoint = fitting;
+        EXPECT_EQ(retired(plan_pool(pool)), Ids{});
+        EXPECT_EQ(plan_pool(pool).restore, fitting.empty() ? 0 : 1);
+    }
+    pool.idle = idle({1s}, CheckpointId{"ckpt-older-still"});
+    EXPECT_EQ(retired(plan_pool(pool)), Ids{"i0"});
+}
+
 TEST(PoolPlan, FillsUpToMinIdleAndWaitersWithinMaxSize)
 {
     struct Case {

@@ -257,7 +257,8 @@ TEST(ErrorResponse, EveryCodeHasItsStatus)
         {ErrorCode::key_reused, 422},       {ErrorCode::too_large, 413},   {ErrorCode::unsupported_media, 415},
         {ErrorCode::internal, 500},         {ErrorCode::corrupt, 500},     {ErrorCode::interrupted, 500},
         {ErrorCode::engine_failed, 502},    {ErrorCode::not_ready, 502},   {ErrorCode::busy, 503},
-        {ErrorCode::unavailable, 503},      {ErrorCode::timeout, 504},     {ErrorCode::no_space, 507}};
+        {ErrorCode::unavailable, 503},      {ErrorCode::timeout, 504},     {ErrorCode::no_space, 507},
+        {ErrorCode::incompatible_host, 422}};
     EXPECT_EQ(statuses.size(), static_cast<std::size_t>(ErrorCode::internal) + 1);
     for (const auto& [code, status] : statuses) EXPECT_EQ(http_status(code), status) << to_string(code);
 }

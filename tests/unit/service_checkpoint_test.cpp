@@ -1,9 +1,13 @@
 #include <fstream>
 
 #include "tests/support/service_fixture.h"
+#include "tests/unit/expect_error.h"
 
 namespace warmd {
 namespace {
+
+using test::contains;
+using test::expect_error;
 
 class CheckpointTest : public test::ServiceFixture {
 protected:
@@ -195,10 +199,14 @@ TEST_F(RestoreTest, AnImageThatHasGoneIsNamedBeforeAnythingIsTried)
 {
     const Checkpoint made = checkpoint();
     engine.remove_image(test::kImage);
-    const Operation done = finish(service().restore(made.id));
-    EXPECT_EQ(done.error->code(), ErrorCode::not_found);
-    EXPECT_NE(std::string{done.error->what()}.find(test::kImage), std::string::npos);
+    const Error error = expect_error(ErrorCode::incompatible_host, [&] { service().restore(made.id); });
+    EXPECT_TRUE(contains(error.what(), "image_id aaaaaaaaaaaa (not here)")) << error.what();
+    EXPECT_TRUE(contains(error.cause(), test::kImage)) << error.cause();
+    EXPECT_TRUE(contains(error.hint(), "podman load")) << error.hint();
     EXPECT_EQ(engine.calls("restore"), 0);
+    expect_error(ErrorCode::incompatible_host, [&] { service().restore(made.id, {.force = true}); });
+    engine.add_image(test::kImage, made.image_id);
+    EXPECT_EQ(finish(service().restore(made.id)).state, OperationState::succeeded);
 }
 
 TEST_F(RestoreTest, IsLinkedToTheImagesThatTheExportUnpacked)
@@ -255,7 +263,7 @@ TEST_F(RestoreTest, OneThatFailsLeavesNoContainer)
     const Checkpoint made = checkpoint();
     for (const char* const step : {"restore", "inspect"}) {
         engine.fail_next(step, Error{ErrorCode::engine_failed, "no luck"});
-        const Operation done = finish(service().restore(made.id, InstancePath::linked));
+        const Operation done = finish(service().restore(made.id, {.path = InstancePath::linked}));
         EXPECT_EQ(done.state, OperationState::failed) << step;
         EXPECT_EQ(catalog().get(done.instance).state, InstanceState::terminated) << step;
         EXPECT_TRUE(engine.container_names().empty()) << step;
