@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "daemon/base/error.h"
-#include "daemon/service/host_environment.h"
+#include "daemon/host/host_environment.h"
 
 namespace warmd {
 

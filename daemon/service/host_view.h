@@ -12,7 +12,7 @@
 #include "daemon/model/checkpoint.h"
 #include "daemon/model/difference.h"
 #include "daemon/ports/container_engine.h"
-#include "daemon/service/portability.h"
+#include "daemon/host/portability.h"
 
 namespace warmd {
 

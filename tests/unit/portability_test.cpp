@@ -1,4 +1,4 @@
-#include "daemon/service/portability.h"
+#include "daemon/host/portability.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "daemon/host/host_environment.h"
 #include "daemon/ports/container_engine.h"
-#include "daemon/service/host_environment.h"
 
 namespace warmd {
 namespace {
@@ -143,19 +143,6 @@ TEST(Portability, APairThatTheDumpSucceededWithDoesNotBlock)
     Environment here = with("kernel", "6.18.2");
     EXPECT_EQ(verdicts(recorded, recorded), Verdicts{});
     EXPECT_EQ(verdicts(recorded, here), Verdicts{"kernel:note"});
-}
-
-TEST(Portability, KnownBadPairs)
-{
-    EXPECT_FALSE(known_bad_pair("6.12.48", "4.1.1"));
-    EXPECT_FALSE(known_bad_pair("6.12.48", "3.17"));
-    EXPECT_FALSE(known_bad_pair("6.15.9", "4.1"));
-    EXPECT_TRUE(known_bad_pair("6.13", "3.19"));
-    EXPECT_TRUE(known_bad_pair("6.16", "4.1.1"));
-    EXPECT_TRUE(known_bad_pair("7.0", "4.1"));
-    EXPECT_FALSE(known_bad_pair("6.18", "4.2"));
-    EXPECT_FALSE(known_bad_pair("", "4.1"));
-    EXPECT_FALSE(known_bad_pair("6.18", "unknown"));
 }
 
 TEST(Portability, VersionsOfWhatDoesNotMatterAreNotes)

@@ -1,4 +1,4 @@
-#include "daemon/service/host_environment.h"
+#include "daemon/host/host_environment.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,8 +27,5 @@ using Environment = std::map<std::string, std::string>;
 /// In which ways `here` is not what was `recorded`. What one of them does not know is no difference: records of earlier
 /// versions have fewer members.
 std::vector<Difference> compare_hosts(const Environment& recorded, const Environment& here);
-
-/// Why this CRIU cannot be relied on under this kernel; nothing for pairs that are not known for it.
-std::optional<std::string> known_bad_pair(const std::string& kernel, const std::string& criu);
 
 }  // namespace warmd

@@ -1,8 +1,7 @@
-#include "daemon/service/portability.h"
+#include "daemon/host/portability.h"
 
 #include <algorithm>
 #include <charconv>
-#include <compare>
 #include <cstdint>
 #include <iterator>
 #include <set>
@@ -10,27 +9,11 @@
 #include <string_view>
 #include <utility>
 
+#include "daemon/host/criu_kernel.h"
+
 namespace warmd {
 
 namespace {
-
-/// The first two numbers of "6.12.48-amd64".
-struct Version {
-    int major = 0;
-    int minor = 0;
-
-    auto operator<=>(const Version&) const = default;
-};
-
-std::optional<Version> parse_version(std::string_view text)
-{
-    Version version;
-    const char* const end = text.data() + text.size();
-    const auto [dot, error] = std::from_chars(text.data(), end, version.major);
-    if (error != std::errc{} || dot == end || *dot != '.') return std::nullopt;
-    if (std::from_chars(dot + 1, end, version.minor).ec != std::errc{}) return std::nullopt;
-    return version;
-}
 
 std::optional<std::uint64_t> parse_number(std::string_view text)
 {
@@ -155,8 +138,8 @@ private:
 
     void compare_criu()
     {
-        const auto recorded = parse_version(value(recorded_, "criu"));
-        const auto here = parse_version(value(here_, "criu"));
+        const auto recorded = version_numbers(value(recorded_, "criu"));
+        const auto here = version_numbers(value(here_, "criu"));
         const bool newer = recorded && here && *recorded > *here;
         if (newer) block("criu", "CRIU cannot be relied on to read the images of a newer one");
         else note("criu", "CRIU reads the images of older ones");
@@ -164,8 +147,8 @@ private:
 
     void compare_kernel()
     {
-        const auto recorded = parse_version(value(recorded_, "kernel"));
-        const auto here = parse_version(value(here_, "kernel"));
+        const auto recorded = version_numbers(value(recorded_, "kernel"));
+        const auto here = version_numbers(value(here_, "kernel"));
         const bool newer = recorded && here && *recorded > *here;
         note("kernel", newer ? "CRIU restores under an older kernel, unless the application uses what that lacks"
                              : "CRIU restores under another kernel");
@@ -175,8 +158,8 @@ private:
     void compare_pair()
     {
         if (!knows("kernel") || !knows("criu")) return;
-        const auto bad = known_bad_pair(value(here_, "kernel"), value(here_, "criu"));
-        if (!bad || bad == known_bad_pair(value(recorded_, "kernel"), value(recorded_, "criu"))) return;
+        const auto bad = known_conflict(value(here_, "kernel"), value(here_, "criu"));
+        if (!bad || bad == known_conflict(value(recorded_, "kernel"), value(recorded_, "criu"))) return;
         const std::string field = differs("kernel") ? "kernel" : "criu";
         std::erase_if(differences_, [&field](const Difference& one) { return one.field == field; });
         block(field, *bad);
@@ -192,29 +175,6 @@ private:
 std::vector<Difference> compare_hosts(const Environment& recorded, const Environment& here)
 {
     return Comparison{recorded, here}.run();
-}
-
-std::optional<std::string> known_bad_pair(const std::string& kernel, const std::string& criu)
-{
-    struct Pair {
-        Version kernel;  // from this one on
-        Version criu;    // needs at least this one
-        const char* why;
-    };
-    static constexpr Pair kPairs[] = {
-        {{6, 16}, {4, 2}, "network sockets cannot be dumped or restored"},  // criu#2705
-        {{6, 13}, {4, 1}, "the vDSO is not recognised"},                    // criu#2532
-    };
-    const auto kernel_version = parse_version(kernel);
-    const auto criu_version = parse_version(criu);
-    if (!kernel_version || !criu_version) return std::nullopt;
-    for (const Pair& pair : kPairs) {
-        if (*kernel_version < pair.kernel || *criu_version >= pair.criu) continue;
-        return "from Linux " + std::to_string(pair.kernel.major) + "." + std::to_string(pair.kernel.minor) +
-               " on CRIU must be " + std::to_string(pair.criu.major) + "." + std::to_string(pair.criu.minor) +
-               " or later: otherwise " + pair.why;
-    }
-    return std::nullopt;
 }
 
 }  // namespace warmd
