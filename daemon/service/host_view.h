@@ -9,10 +9,10 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/guarded.h"
 #include "daemon/catalog/catalog.h"
+#include "daemon/host/portability.h"
 #include "daemon/model/checkpoint.h"
 #include "daemon/model/difference.h"
 #include "daemon/ports/container_engine.h"
-#include "daemon/host/portability.h"
 
 namespace warmd {
 

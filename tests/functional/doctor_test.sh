@@ -32,14 +32,14 @@ expect_equal "$(podman ps -aq --filter label=warmd.probe)" ""
 expect_equal "$(podman images -q --filter dangling=true)" ""
 
 # The first cycle after the boot has been made, and no second one.
-expect_equal "$(api $base/v1/status | json .priming.state)" done
+expect_equal "$(api $base/v1/status | json .priming.state)" "done"
 primed=$(cat /run/warmd/primed)
 restart_warmd
 expect_equal "$(cat /run/warmd/primed)" "$primed"
 rm /run/warmd/primed
 restart_warmd
 wait_until 30 test -s /run/warmd/primed
-expect_equal "$(api $base/v1/status | json .priming.state)" done
+expect_equal "$(api $base/v1/status | json .priming.state)" "done"
 
 # Podman's socket.
 systemctl stop podman.socket podman.service
