@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,7 +15,6 @@
 #include <optional>
 #include <set>
 #include <sstream>
-#include <thread>
 #include <vector>
 
 #include "daemon/base/error.h"
@@ -138,19 +136,23 @@ int open_tcp_connections_of(int pid)
     return count;
 }
 
-void set_hostname_of(int pid, const std::string& hostname)
+std::string root_options_of(int pid)
 {
-    const std::string path = "/proc/" + std::to_string(pid) + "/ns/uts";
-    const UniqueFd space{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (!space.valid()) throw gone(pid);
-    int error = 0;
-    // A namespace is a thread's: one that ends afterwards need not find its way back.
-    std::thread{[&] {
-        const bool done = ::setns(space.get(), CLONE_NEWUTS) == 0 &&
-                          ::sethostname(hostname.data(), hostname.size()) == 0;
-        if (!done) error = errno;
-    }}.join();
-    if (error != 0) throw system_error("name the host " + hostname, error);
+    // "36 35 0:50 / / rw,relatime shared:1 - overlay overlay rw,lowerdir=...": of several on "/" the last is on top.
+    const std::string table = read_file(pid, "mountinfo");
+    if (table.empty()) throw gone(pid);
+    std::istringstream lines{table};
+    std::string line;
+    std::string options;
+    while (std::getline(lines, line)) {
+        std::istringstream fields{line};
+        std::string field;
+        for (int i = 0; i < 5; ++i) fields >> field;
+        const std::size_t separator = line.find(" - ");
+        if (field != "/" || separator == std::string::npos) continue;
+        options = line.substr(line.rfind(' ') + 1);
+    }
+    return options;
 }
 
 void kill_process_tree(int pid, const std::function<bool(int)>& may_kill)

@@ -29,9 +29,9 @@ UniqueFd open_in_root(int pid, const std::string& path, int flags);
 /// Throws Error{conflict} when the process is gone.
 int open_tcp_connections_of(int pid);
 
-/// Gives the UTS namespace of process `pid` another host name. The calling thread's own stays as it is. Needs
-/// CAP_SYS_ADMIN. Throws Error.
-void set_hostname_of(int pid, const std::string& hostname);
+/// The options of the file system that process `pid` has as its root, as /proc/PID/mountinfo ends the line. Empty when
+/// it cannot be told. Throws Error{conflict} when the process is gone.
+std::string root_options_of(int pid);
 
 /// Kills process `pid`, its descendants and its session with SIGKILL: those for which `may_kill` is true, asked
 /// while a descriptor keeps the pid from becoming another process. Returns when a scan finds none of them any

@@ -277,6 +277,12 @@ CheckpointReport PodmanEngine::checkpoint(const ContainerId& id, const Checkpoin
                     "the image's files would be lost"}
             .with_hint("set driver = \"overlay\" in /etc/containers/storage.conf");
     }
+    if (keeps_changes_elsewhere(root_options_of(running_pid(id)))) {
+        throw Error{ErrorCode::engine_failed,
+                    "container " + id.value().substr(0, 12) +
+                        " cannot be checkpointed: changes to the image's files may not be in its own layer"}
+            .with_hint("remove metacopy=on and redirect_dir=on from mountopt in /etc/containers/storage.conf");
+    }
 
     CheckpointReport report;
     std::string stats_dump;
@@ -329,6 +335,12 @@ ContainerId PodmanEngine::restore(const ByteSource& tarball, const RestoreSpec& 
     std::size_t offset = 0;
     TarSplice splice{[&pending](std::string_view bytes) { pending += bytes; }};
     splice.rewrite("config.dump", [&](const std::string& content) { return rename_config_dump(content, id, spec); });
+    // CRIU restores the host name of the dumped container, whatever Podman's documents say; and to change it afterwards
+    // would take CAP_SYS_ADMIN.
+    if (!spec.hostname.empty()) {
+        splice.rewrite("checkpoint/utsns-*",
+                       [&](const std::string& content) { return rename_host(content, spec.hostname); });
+    }
     std::vector<char> block(256 * 1024);
     bool ended = false;
     const ByteSource upload = [&](std::span<char> buffer) {
@@ -365,8 +377,6 @@ ContainerId PodmanEngine::restore(const ByteSource& tarball, const RestoreSpec& 
     if (decode_id(reply.body) != id.value()) {
         throw Error{ErrorCode::engine_failed, "Podman restored another container than it was told to"};
     }
-    // CRIU restores the host name of the dumped container, whatever Podman's documents say.
-    if (!spec.hostname.empty()) set_hostname_of(running_pid(id), spec.hostname);
     undo.dismiss();
     return id;
 }

@@ -9,8 +9,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <fstream>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -158,6 +160,28 @@ private:
 };
 
 }  // namespace
+
+bool keeps_changes_elsewhere(std::string_view mount_options, bool metacopy_default, bool redirect_default)
+{
+    bool metacopy = metacopy_default;
+    bool redirect = redirect_default;
+    while (!mount_options.empty()) {
+        const std::string_view option = mount_options.substr(0, mount_options.find(','));
+        mount_options.remove_prefix(std::min(mount_options.size(), option.size() + 1));
+        if (option.starts_with("metacopy=")) metacopy = option == "metacopy=on";
+        if (option.starts_with("redirect_dir=")) redirect = option == "redirect_dir=on";
+    }
+    return metacopy || redirect;
+}
+
+bool keeps_changes_elsewhere(std::string_view mount_options)
+{
+    const auto is_on = [](const char* parameter) {
+        std::ifstream file{std::string{"/sys/module/overlay/parameters/"} + parameter};
+        return file.get() == 'Y';
+    };
+    return keeps_changes_elsewhere(mount_options, is_on("metacopy"), is_on("redirect_dir"));
+}
 
 RootfsRepair collect_modified(const std::vector<std::string>& modified, const std::string& upper_directory,
                               const std::string& spool_directory)

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/podman/tar_splice.h"
@@ -17,6 +18,13 @@
 // the one that the container was made from.
 
 namespace warmd::podman {
+
+/// Whether an overlay file system with these mount options leaves in lower layers what was changed (metacopy,
+/// redirect_dir). It names only options that differ from the kernel's defaults, which are the other two arguments.
+/// Its marks on files (trusted.overlay.*) tell more, and are shown only to CAP_SYS_ADMIN, which warmd does without.
+bool keeps_changes_elsewhere(std::string_view mount_options, bool metacopy_default, bool redirect_default);
+/// The same with the defaults of this kernel.
+bool keeps_changes_elsewhere(std::string_view mount_options);
 
 struct RootfsRepair {
     SizedSource entries;     // tar entries without an end-of-archive mark; empty size when there are none

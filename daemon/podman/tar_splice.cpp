@@ -133,6 +133,17 @@ void TarSplice::rewrite(std::string member, Rewrite rewrite)
     rewrites_.insert_or_assign(std::move(member), std::move(rewrite));
 }
 
+const TarSplice::Rewrite* TarSplice::find_rewrite(const std::string& name) const
+{
+    for (const auto& [member, rewrite] : rewrites_) {
+        const std::string_view wanted{member};
+        const bool found = wanted.ends_with('*') ? name.starts_with(wanted.substr(0, wanted.size() - 1))
+                                                 : name == wanted;
+        if (found) return &rewrite;
+    }
+    return nullptr;
+}
+
 void TarSplice::prepend(std::string member, SizedSource prefix)
 {
     prefixes_.insert_or_assign(std::move(member), std::move(prefix));
@@ -207,7 +218,7 @@ void TarSplice::take_header()
     }
     if (!next_name_.empty()) name = std::exchange(next_name_, {});
     if (std::exchange(has_next_size_, false)) {
-        if (rewrites_.contains(name) || prefixes_.contains(name)) corrupt(name + " is too large to be changed");
+        if (find_rewrite(name) != nullptr || prefixes_.contains(name)) corrupt(name + " is too large to be changed");
         size = next_size_;
     }
     if (name.starts_with("./")) name.erase(0, 2);
@@ -224,7 +235,7 @@ void TarSplice::begin_member(const std::string& name, std::uint64_t size)
     remaining_ = size;
     padding_in_ = padding(size);
     pass_padding_ = true;
-    if (rewrites_.contains(name) || extension_ != '\0') {
+    if (extension_ != '\0' || find_rewrite(name) != nullptr) {
         if (size > kMaxBuffered) corrupt(name + " is too large");
         state_ = State::buffered;
         buffer_.clear();
@@ -259,8 +270,8 @@ void TarSplice::end_buffered()
     } else if (extension_ == 'L') {
         next_name_ = buffer_.substr(0, buffer_.find('\0'));
     }
-    if (const auto rewrite = rewrites_.find(name_); extension_ == '\0' && rewrite != rewrites_.end()) {
-        buffer_ = rewrite->second(buffer_);
+    if (const Rewrite* const rewrite = find_rewrite(name_); extension_ == '\0' && rewrite != nullptr) {
+        buffer_ = (*rewrite)(buffer_);
     }
     emit_header(buffer_.size());
     out_(buffer_);

@@ -28,7 +28,8 @@ public:
 
     explicit TarSplice(ByteSink out);
 
-    /// Replaces the content of `member` (4 MiB at most). Set before the first `write`.
+    /// Replaces the content of `member` (4 MiB at most), or, where that ends with "*", of all that begin so. Set before
+    /// the first `write`.
     void rewrite(std::string member, Rewrite rewrite);
     /// Puts `prefix` before the content of `member`. Where the tarball has no such member, one is added at
     /// its end with `prefix` and 1024 zero bytes: a tar archive in a tarball. Set before the first `write`.
@@ -46,6 +47,7 @@ private:
     enum class State { header, content, buffered, padding, trailer };
 
     void take_header();
+    [[nodiscard]] const Rewrite* find_rewrite(const std::string& name) const;
     void begin_member(const std::string& name, std::uint64_t size);
     void end_buffered();
     void emit_header(std::uint64_t size);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <ctime>
 #include <exception>
 #include <memory>
 #include <string_view>
@@ -23,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 using Archive = std::unique_ptr<archive, int (*)(archive*)>;
+using Entry = std::unique_ptr<archive_entry, void (*)(archive_entry*)>;
 
 /// A cache leaves this part of the file system to those who need it more.
 constexpr std::uint64_t kLeaveFree = 20;  // one part in twenty
@@ -97,15 +99,18 @@ private:
         if (name.starts_with("./")) name.remove_prefix(2);
         const std::string_view directory{kImagesDirectory};
         if (name == directory || name.starts_with(std::string{directory} + "/")) {
-            if (!linked_) put_link(entry);
+            if (!linked_) put_directory(entry);
             name.remove_prefix(std::min(name.size(), directory.size() + 1));
             if (name.empty() && archive_entry_filetype(entry) == AE_IFDIR) return;
             if (name.empty() || name == "." || name == ".." || name.find('/') != std::string_view::npos ||
                 archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != nullptr) {
                 unsupported(std::string{name});
             }
-            unpack(std::string{name});
-            return;
+            if (!name.starts_with("utsns-")) {
+                put_link(std::string{name}, archive_entry_mtime(entry));
+                unpack(std::string{name});
+                return;
+            }
         }
         if (archive_write_header(out_.get(), entry) < ARCHIVE_WARN) refuse(out_.get(), "writing the linked tarball");
         each_block([this](const void* bytes, std::size_t size, la_int64_t) {
@@ -113,17 +118,35 @@ private:
         });
     }
 
-    void put_link(archive_entry* like)
+    void put_directory(archive_entry* like)
     {
         linked_ = true;
-        const std::unique_ptr<archive_entry, decltype(&archive_entry_free)> link{archive_entry_new(),
-                                                                                 &archive_entry_free};
-        archive_entry_set_pathname(link.get(), kImagesDirectory);
+        const Entry directory = make_entry(kImagesDirectory, archive_entry_mtime(like));
+        archive_entry_set_filetype(directory.get(), AE_IFDIR);
+        archive_entry_set_perm(directory.get(), 0700);
+        put(directory);
+    }
+
+    void put_link(const std::string& name, std::time_t time)
+    {
+        const Entry link = make_entry(std::string{kImagesDirectory} + "/" + name, time);
         archive_entry_set_filetype(link.get(), AE_IFLNK);
         archive_entry_set_perm(link.get(), 0777);
-        archive_entry_set_mtime(link.get(), archive_entry_mtime(like), 0);
-        archive_entry_set_symlink(link.get(), link_target_.c_str());
-        if (archive_write_header(out_.get(), link.get()) < ARCHIVE_WARN) {
+        archive_entry_set_symlink(link.get(), (link_target_ + "/" + name).c_str());
+        put(link);
+    }
+
+    static Entry make_entry(const std::string& name, std::time_t time)
+    {
+        Entry entry{archive_entry_new(), &archive_entry_free};
+        archive_entry_set_pathname(entry.get(), name.c_str());
+        archive_entry_set_mtime(entry.get(), time, 0);
+        return entry;
+    }
+
+    void put(const Entry& entry)
+    {
+        if (archive_write_header(out_.get(), entry.get()) < ARCHIVE_WARN) {
             refuse(out_.get(), "writing the linked tarball");
         }
     }

@@ -28,6 +28,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kManifest = "manifest.json";
+/// Of what `unpack_images` writes: what an older warmd has left is made anew.
+constexpr int kLayout = 2;
 
 /// What changes when anybody changes the file.
 Json stamp_of(const fs::path& file)
@@ -44,7 +46,8 @@ Json manifest_of(const fs::path& images, const std::string& sha256)
     for (const fs::directory_entry& entry : fs::directory_iterator{images / kImagesDirectory}) {
         files[entry.path().filename().string()] = stamp_of(entry.path());
     }
-    return {{"sha256", sha256},
+    return {{"layout", kLayout},
+            {"sha256", sha256},
             {"boot", boot_id()},
             {"files", std::move(files)},
             {"linked", stamp_of(images / kLinkedTarball)}};

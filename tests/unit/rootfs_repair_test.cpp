@@ -213,6 +213,19 @@ TEST_F(RootfsRepairTest, KeepsExtendedAttributes)
     EXPECT_EQ(found[0].attributes, (std::map<std::string, std::string>{{"user.note", std::string("a\0b", 3)}}));
 }
 
+TEST(KeepsChangesElsewhere, BelievesTheOptionsAndThenTheKernelsDefaults)
+{
+    const std::string plain = "rw,lowerdir=/l,upperdir=/u,workdir=/w";
+    EXPECT_FALSE(keeps_changes_elsewhere(plain, false, false));
+    EXPECT_FALSE(keeps_changes_elsewhere("", false, false));
+    EXPECT_TRUE(keeps_changes_elsewhere(plain + ",metacopy=on", false, false));
+    EXPECT_TRUE(keeps_changes_elsewhere(plain + ",redirect_dir=on,volatile", false, false));
+    EXPECT_FALSE(keeps_changes_elsewhere(plain + ",redirect_dir=follow", false, true));
+    EXPECT_TRUE(keeps_changes_elsewhere(plain, true, false));
+    EXPECT_TRUE(keeps_changes_elsewhere(plain, false, true));
+    EXPECT_FALSE(keeps_changes_elsewhere(plain + ",metacopy=off", true, false));
+}
+
 TEST_F(RootfsRepairTest, RefusesAFileWhoseContentIsInAnotherLayer)
 {
     for (const char* const attribute : {"trusted.overlay.metacopy", "trusted.overlay.redirect"}) {

@@ -177,6 +177,19 @@ TEST_P(TarSpliceFormat, RewritesAMember)
     }
 }
 
+TEST_P(TarSpliceFormat, RewritesAllMembersThatBeginSo)
+{
+    const std::string tar = make_tar({{.name = "checkpoint/utsns-11.img", .content = "a"},
+                                      {.name = "checkpoint/utsns-", .content = "b"},
+                                      {.name = "utsns-1.img", .content = "c"}},
+                                     GetParam());
+    const auto members = read_tar(Change{.rewrites = {{"checkpoint/utsns-*", replace_with("new")}}}.apply(tar));
+    ASSERT_EQ(members.size(), 3U);
+    EXPECT_EQ(members[0].content, "new");
+    EXPECT_EQ(members[1].content, "new");
+    EXPECT_EQ(members[2].content, "c");
+}
+
 TEST_P(TarSpliceFormat, PrependsToAnExistingMember)
 {
     for (const std::size_t size : {std::size_t{1}, kBlock - 1, kBlock, std::size_t{200'000}}) {

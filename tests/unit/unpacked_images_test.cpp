@@ -26,6 +26,7 @@ std::string tarball_with(const std::string& pages)
                            {.name = "checkpoint/", .type = AE_IFDIR, .mode = 0700},
                            {.name = "checkpoint/inventory.img", .content = "inventory"},
                            {.name = "checkpoint/pages-1.img", .content = pages},
+                           {.name = "checkpoint/utsns-11.img", .content = "host"},
                            {.name = "rootfs-diff.tar", .content = "changes"}});
 }
 
@@ -57,17 +58,24 @@ protected:
     const std::string sum = sha256_hex(tarball);
 };
 
-TEST_F(UnpackedImagesTest, TheLinkedTarballIsTheTarballWithALinkForItsImages)
+TEST_F(UnpackedImagesTest, TheLinkedTarballIsTheTarballWithLinksForItsImages)
 {
     unpack(id);
     const auto hold = images.open(id, sum);
     ASSERT_TRUE(hold);
     const auto members = test::read_tar(read_file(directory / "unpacked/ckpt-1/linked.tar"));
-    ASSERT_EQ(members.size(), 3U);
+    ASSERT_EQ(members.size(), 6U);
     EXPECT_EQ(members[0].content, "{}");
-    EXPECT_EQ(members[1].name, "checkpoint");
-    EXPECT_EQ(members[1].link, (directory / "unpacked/ckpt-1/checkpoint").string());
-    EXPECT_EQ(members[2].content, "changes");
+    EXPECT_EQ(members[1].name, "checkpoint/");
+    EXPECT_EQ(members[1].type, AE_IFDIR);
+    EXPECT_EQ(members[2].name, "checkpoint/inventory.img");
+    EXPECT_EQ(members[2].link, (directory / "unpacked/ckpt-1/checkpoint/inventory.img").string());
+    EXPECT_EQ(members[3].link, pages().string());
+    // To be changed for each restored container.
+    EXPECT_EQ(members[4].name, "checkpoint/utsns-11.img");
+    EXPECT_EQ(members[4].content, "host");
+    EXPECT_FALSE(fs::exists(pages().parent_path() / "utsns-11.img"));
+    EXPECT_EQ(members[5].content, "changes");
     EXPECT_EQ(read_file(pages()), std::string(300'000, 'p'));
     EXPECT_TRUE(scratch_is_empty());
 }
