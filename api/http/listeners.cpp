@@ -68,7 +68,11 @@ struct AddressList {
 
 Error cannot_listen(const std::string& address, int error)
 {
-    return system_error("listen on " + address, error, ErrorCode::unavailable).with_field("api.tcp");
+    Error failed = system_error("listen on " + address, error, ErrorCode::unavailable).with_field("api.tcp");
+    if (error != EAFNOSUPPORT) return failed;
+    // Of what the sandbox in warmd.service leaves, only sockets that are there already may be of the internet.
+    return std::move(failed).with_hint("let systemd open it: ListenStream=" + address +
+                                       " in a drop-in of warmd.socket (docs/sandbox.md)");
 }
 
 }  // namespace
