@@ -18,6 +18,7 @@
 #include <thread>
 #include <utility>
 
+#include "daemon/base/criu_image.h"
 #include "daemon/base/error.h"
 #include "daemon/base/json.h"
 #include "daemon/base/process.h"
@@ -46,7 +47,9 @@ std::string container_path(const std::string& id_or_name) { return "/containers/
     const std::string words = decode_error(reply.body);
     const auto says = [&words](const char* part) { return words.find(part) != std::string::npos; };
     ErrorCode code = ErrorCode::engine_failed;
-    if (reply.status == 404 || says("no such container") || says("no such exec session")) code = ErrorCode::not_found;
+    // "image not known": of Podman 4.3, on creating a container.
+    const bool missing = says("no such container") || says("no such exec session") || says("image not known");
+    if (reply.status == 404 || missing) code = ErrorCode::not_found;
     else if (reply.status == 409 || says("already in use") || says("state improper")) code = ErrorCode::conflict;
     Error error = Error{code, "Podman refused to " + what}.with_cause(words);
     if (says("configured runtime does not support checkpoint/restore")) {

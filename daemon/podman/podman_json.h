@@ -43,10 +43,6 @@ std::string decode_error(const std::string& body);
 /// config.dump of a checkpoint tarball with another container's id, name and labels in it.
 std::string rename_config_dump(const std::string& config_dump, const ContainerId& id, const RestoreSpec& spec);
 
-/// CRIU's image of a UTS namespace (images/utsns.proto: utsns_entry) with another host name in it. Throws
-/// Error{corrupt} for anything else.
-std::string rename_host(const std::string& utsns_image, const std::string& hostname);
-
 /// CRIU's stats-dump (images/stats.proto: dump_stats_entry) by name; empty when it cannot be read.
 std::map<std::string, std::int64_t> decode_dump_statistics(const std::string& stats_dump);
 

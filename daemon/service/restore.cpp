@@ -89,7 +89,7 @@ std::optional<ErrorCode> Restore::restore_linked(const Checkpoint& checkpoint, b
                                                  Instance& instance, OperationRun& run)
 {
     try {
-        const auto images = hold_images(checkpoint, run);
+        const auto images = hold_images(checkpoint, spec.hostname, run);
         run.phase("restore", [&] {
             instance.container = engine_.restore(read_all_of(images->linked_tarball()), spec, run.stop());
         });
@@ -105,10 +105,11 @@ std::optional<ErrorCode> Restore::restore_linked(const Checkpoint& checkpoint, b
     }
 }
 
-std::unique_ptr<UnpackedImages::Hold> Restore::hold_images(const Checkpoint& checkpoint, OperationRun& run)
+std::unique_ptr<UnpackedImages::Hold> Restore::hold_images(const Checkpoint& checkpoint, const std::string& hostname,
+                                                           OperationRun& run)
 {
     UnpackedImages& unpacked = store_.unpacked();
-    if (auto images = unpacked.open(checkpoint.id, checkpoint.sha256)) return images;
+    if (auto images = unpacked.open(checkpoint.id, checkpoint.sha256, hostname)) return images;
     run.phase("unpack", [&] {
         const UniqueFd tarball = store_.open(checkpoint.id, checkpoint.size_bytes);
         const ByteSource read = read_all_of(tarball);
@@ -117,7 +118,7 @@ std::unique_ptr<UnpackedImages::Hold> Restore::hold_images(const Checkpoint& che
             return read(buffer);
         });
     });
-    if (auto images = unpacked.open(checkpoint.id, checkpoint.sha256)) return images;
+    if (auto images = unpacked.open(checkpoint.id, checkpoint.sha256, hostname)) return images;
     throw Error{ErrorCode::no_space, "the images of checkpoint " + checkpoint.id.value() + " were dropped at once"};
 }
 

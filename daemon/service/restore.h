@@ -51,7 +51,8 @@ private:
     /// Why it failed, if in a way in which the archive may not.
     std::optional<ErrorCode> restore_linked(const Checkpoint& checkpoint, bool or_fail, const RestoreSpec& spec,
                                             Instance& instance, OperationRun& run);
-    std::unique_ptr<UnpackedImages::Hold> hold_images(const Checkpoint& checkpoint, OperationRun& run);
+    std::unique_ptr<UnpackedImages::Hold> hold_images(const Checkpoint& checkpoint, const std::string& hostname,
+                                                      OperationRun& run);
     void restore_archive(const Checkpoint& checkpoint, const RestoreSpec& spec, Instance& instance, OperationRun& run);
     /// Podman's success means that CRIU ended well. A process whose system call was interrupted by the dump may have
     /// ended since.

@@ -24,7 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 using Archive = std::unique_ptr<archive, int (*)(archive*)>;
-using Entry = std::unique_ptr<archive_entry, void (*)(archive_entry*)>;
 
 /// A cache leaves this part of the file system to those who need it more.
 constexpr std::uint64_t kLeaveFree = 20;  // one part in twenty
@@ -62,19 +61,23 @@ struct Input {
     }
 };
 
+void set_format(archive* out)
+{
+    archive_write_set_format_pax_restricted(out);
+    // File names are bytes: without this libarchive converts them by the locale, and a daemon's is "C".
+    archive_write_set_format_option(out, "pax", "hdrcharset", "BINARY");
+}
+
 class Unpacker {
 public:
-    Unpacker(const TarballBytes& read, const fs::path& into, std::string link_target)
-        : input_{read}, images_{into / kImagesDirectory}, link_target_{std::move(link_target)}
+    Unpacker(const TarballBytes& read, const fs::path& into) : input_{read}, images_{into / kImagesDirectory}
     {
         if (::mkdir(images_.c_str(), 0700) != 0) throw system_error("create " + images_.string(), errno);
-        linked_file_ = UniqueFd{::open((into / kLinkedTarball).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
-        if (!linked_file_.valid()) throw system_error("create " + (into / kLinkedTarball).string(), errno);
+        rest_file_ = UniqueFd{::open((into / kRestTarball).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+        if (!rest_file_.valid()) throw system_error("create " + (into / kRestTarball).string(), errno);
         archive_read_support_format_tar(in_.get());
-        archive_write_set_format_pax_restricted(out_.get());
-        // File names are bytes: without this libarchive converts them by the locale, and a daemon's is "C".
-        archive_write_set_format_option(out_.get(), "pax", "hdrcharset", "BINARY");
-        archive_write_open_fd(out_.get(), linked_file_.get());
+        set_format(out_.get());
+        archive_write_open_fd(out_.get(), rest_file_.get());
     }
 
     void run()
@@ -87,8 +90,8 @@ public:
             if (result < ARCHIVE_WARN) fail_reading();
             take(entry);
         }
-        if (!linked_) unsupported("there are none");
-        if (archive_write_close(out_.get()) < ARCHIVE_WARN) refuse(out_.get(), "writing the linked tarball");
+        if (!found_) unsupported("there are none");
+        if (archive_write_close(out_.get()) < ARCHIVE_WARN) refuse(out_.get(), "writing the rest of the tarball");
         drain();
     }
 
@@ -99,56 +102,21 @@ private:
         if (name.starts_with("./")) name.remove_prefix(2);
         const std::string_view directory{kImagesDirectory};
         if (name == directory || name.starts_with(std::string{directory} + "/")) {
-            if (!linked_) put_directory(entry);
+            found_ = true;
             name.remove_prefix(std::min(name.size(), directory.size() + 1));
             if (name.empty() && archive_entry_filetype(entry) == AE_IFDIR) return;
             if (name.empty() || name == "." || name == ".." || name.find('/') != std::string_view::npos ||
                 archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != nullptr) {
                 unsupported(std::string{name});
             }
-            if (!name.starts_with("utsns-")) {
-                put_link(std::string{name}, archive_entry_mtime(entry));
-                unpack(std::string{name});
-                return;
-            }
+            unpack(std::string{name});
+            return;
         }
-        if (archive_write_header(out_.get(), entry) < ARCHIVE_WARN) refuse(out_.get(), "writing the linked tarball");
+        if (archive_write_header(out_.get(), entry) < ARCHIVE_WARN)
+            refuse(out_.get(), "writing the rest of the tarball");
         each_block([this](const void* bytes, std::size_t size, la_int64_t) {
-            if (archive_write_data(out_.get(), bytes, size) < 0) refuse(out_.get(), "writing the linked tarball");
+            if (archive_write_data(out_.get(), bytes, size) < 0) refuse(out_.get(), "writing the rest of the tarball");
         });
-    }
-
-    void put_directory(archive_entry* like)
-    {
-        linked_ = true;
-        const Entry directory = make_entry(kImagesDirectory, archive_entry_mtime(like));
-        archive_entry_set_filetype(directory.get(), AE_IFDIR);
-        archive_entry_set_perm(directory.get(), 0700);
-        put(directory);
-    }
-
-    void put_link(const std::string& name, std::time_t time)
-    {
-        const Entry link = make_entry(std::string{kImagesDirectory} + "/" + name, time);
-        archive_entry_set_filetype(link.get(), AE_IFLNK);
-        archive_entry_set_perm(link.get(), 0777);
-        archive_entry_set_symlink(link.get(), (link_target_ + "/" + name).c_str());
-        put(link);
-    }
-
-    static Entry make_entry(const std::string& name, std::time_t time)
-    {
-        Entry entry{archive_entry_new(), &archive_entry_free};
-        archive_entry_set_pathname(entry.get(), name.c_str());
-        archive_entry_set_mtime(entry.get(), time, 0);
-        return entry;
-    }
-
-    void put(const Entry& entry)
-    {
-        if (archive_write_header(out_.get(), entry.get()) < ARCHIVE_WARN) {
-            refuse(out_.get(), "writing the linked tarball");
-        }
     }
 
     void unpack(const std::string& name)
@@ -210,19 +178,48 @@ private:
 
     Input input_;
     fs::path images_;
-    std::string link_target_;
-    UniqueFd linked_file_;
+    UniqueFd rest_file_;
     Archive in_{archive_read_new(), &archive_read_free};
     Archive out_{archive_write_new(), &archive_write_free};
-    bool linked_ = false;
+    bool found_ = false;
     std::uint64_t unlooked_ = 0;
 };
 
 }  // namespace
 
-void unpack_images(const TarballBytes& read, const fs::path& into, const std::string& link_target)
+void unpack_images(const TarballBytes& read, const fs::path& into) { Unpacker{read, into}.run(); }
+
+UniqueFd link_images(const fs::path& rest, const fs::path& images, const fs::path& scratch)
 {
-    Unpacker{read, into, link_target}.run();
+    UniqueFd file{::open(scratch.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)};
+    if (!file.valid()) throw system_error("make a file in " + scratch.string(), errno);
+    const Archive out{archive_write_new(), &archive_write_free};
+    set_format(out.get());
+    archive_write_set_bytes_per_block(out.get(), 0);
+    archive_write_open_fd(out.get(), file.get());
+    const std::unique_ptr<archive_entry, decltype(&archive_entry_free)> link{archive_entry_new(), &archive_entry_free};
+    archive_entry_set_pathname(link.get(), kImagesDirectory);
+    archive_entry_set_filetype(link.get(), AE_IFLNK);
+    archive_entry_set_perm(link.get(), 0777);
+    archive_entry_set_mtime(link.get(), std::time(nullptr), 0);
+    archive_entry_set_symlink(link.get(), images.c_str());
+    if (archive_write_header(out.get(), link.get()) < ARCHIVE_WARN || archive_write_close(out.get()) < ARCHIVE_WARN) {
+        refuse(out.get(), "linking images");
+    }
+    // Over libarchive's end mark: the rest has its own.
+    constexpr off_t kEndMark = 1024;
+    if (::lseek(file.get(), -kEndMark, SEEK_END) < 0) throw system_error("link images", errno);
+    const UniqueFd from{::open(rest.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
+    if (!from.valid()) throw system_error("open " + rest.string(), errno);
+    std::vector<char> buffer(std::size_t{64} * 1024);
+    while (const ssize_t count = ::read(from.get(), buffer.data(), buffer.size())) {
+        if (count < 0) throw system_error("read " + rest.string(), errno);
+        if (::write(file.get(), buffer.data(), static_cast<std::size_t>(count)) != count) {
+            throw system_error("link images", errno);
+        }
+    }
+    if (::lseek(file.get(), 0, SEEK_SET) < 0) throw system_error("link images", errno);
+    return file;
 }
 
 }  // namespace warmd

@@ -5,19 +5,25 @@
 #include <span>
 #include <string>
 
+#include "daemon/base/unique_fd.h"
+
 namespace warmd {
 
 /// Fills `buffer` with the next bytes of a tarball; 0 at its end.
 using TarballBytes = std::function<std::size_t(std::span<char> buffer)>;
 
 /// Reads a checkpoint tarball and writes, into the existing directory `into`, `checkpoint/` with its CRIU images and
-/// `linked.tar`, the tarball with a symbolic link into `link_target` for each image. Images of UTS namespaces stay in
-/// it as they are: each restored container has a host name of its own. Reads to the tarball's end. Throws Error:
-/// `unsupported_media` when the images are not plain files in one directory, as Podman 4.3 to 5.8 write them
-/// (libpod/container_internal_common.go, exportCheckpoint), `no_space`, `corrupt`, and what `read` throws.
-void unpack_images(const TarballBytes& read, const std::filesystem::path& into, const std::string& link_target);
+/// `rest.tar` with everything else. Reads to the tarball's end. Throws Error: `unsupported_media` when the images are
+/// not plain files in one directory, as Podman 4.3 to 5.8 write them (libpod/container_internal_common.go,
+/// exportCheckpoint), `no_space`, `corrupt`, and what `read` throws.
+void unpack_images(const TarballBytes& read, const std::filesystem::path& into);
+
+/// A tarball with `checkpoint` as a symbolic link to `images`, and with all that is in `rest`, a tarball without
+/// images. It is an unnamed file in the directory `scratch`, to be read from its beginning. Throws Error.
+UniqueFd link_images(const std::filesystem::path& rest, const std::filesystem::path& images,
+                     const std::filesystem::path& scratch);
 
 inline constexpr const char* kImagesDirectory = "checkpoint";
-inline constexpr const char* kLinkedTarball = "linked.tar";
+inline constexpr const char* kRestTarball = "rest.tar";
 
 }  // namespace warmd

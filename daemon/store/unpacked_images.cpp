@@ -15,6 +15,7 @@
 #include <thread>
 #include <utility>
 
+#include "daemon/base/criu_image.h"
 #include "daemon/base/error.h"
 #include "daemon/base/json.h"
 #include "daemon/base/process.h"
@@ -31,13 +32,13 @@ constexpr const char* kManifest = "manifest.json";
 /// Of what `unpack_images` writes: what an older warmd has left is made anew.
 constexpr int kLayout = 2;
 
-/// What changes when anybody changes the file.
+/// What changes when anybody changes the file. Not the time of its last change of any kind: that of a link is one.
 Json stamp_of(const fs::path& file)
 {
     struct stat status {};
     if (::lstat(file.c_str(), &status) != 0) throw system_error("look at " + file.string(), errno);
-    return {status.st_ino,          status.st_size,        status.st_mtim.tv_sec,
-            status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec};
+    return {status.st_ino, status.st_size,        status.st_mode,
+            status.st_uid, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
 }
 
 Json manifest_of(const fs::path& images, const std::string& sha256)
@@ -50,14 +51,19 @@ Json manifest_of(const fs::path& images, const std::string& sha256)
             {"sha256", sha256},
             {"boot", boot_id()},
             {"files", std::move(files)},
-            {"linked", stamp_of(images / kLinkedTarball)}};
+            {"rest", stamp_of(images / kRestTarball)}};
+}
+
+std::string read_file(const fs::path& path)
+{
+    std::ostringstream text;
+    text << std::ifstream{path}.rdbuf();
+    return std::move(text).str();
 }
 
 bool is_as_left(const fs::path& images, const std::string& sha256)
 {
-    std::ostringstream text;
-    text << std::ifstream{images / kManifest}.rdbuf();
-    return parse_json(text.str()) == manifest_of(images, sha256);
+    return parse_json(read_file(images / kManifest)) == manifest_of(images, sha256);
 }
 
 fs::path make_staging(const fs::path& scratch, const CheckpointId& id)
@@ -72,6 +78,22 @@ void remove_quietly(const fs::path& directory) noexcept
     std::error_code error;
     fs::remove_all(directory, error);
     if (error) spdlog::warn("cannot remove {}: {}", directory.string(), error.message());
+}
+
+/// The images for one container: links to those of all, and the host name of its own. Throws Error.
+void make_view(const fs::path& images, const fs::path& view, const std::string& hostname)
+{
+    if (::mkdir(view.c_str(), 0700) != 0) throw system_error("create " + view.string(), errno);
+    for (const fs::directory_entry& entry : fs::directory_iterator{images}) {
+        const fs::path path = view / entry.path().filename();
+        if (!hostname.empty() && entry.path().filename().string().starts_with(kUtsImagePrefix)) {
+            std::ofstream file{path};
+            file << rename_host(read_file(entry.path()), hostname) << std::flush;
+            if (!file) throw system_error("write " + path.string(), errno);
+        } else if (::link(entry.path().c_str(), path.c_str()) != 0) {
+            throw system_error("link " + path.string(), errno);
+        }
+    }
 }
 
 }  // namespace
@@ -111,8 +133,7 @@ struct UnpackedImages::Staged::Unpacking {
     void run()
     {
         try {
-            unpack_images([this](std::span<char> buffer) { return read(buffer); }, staging,
-                          (images.images_of(id) / kImagesDirectory).string());
+            unpack_images([this](std::span<char> buffer) { return read(buffer); }, staging);
         } catch (...) {
             failure = std::current_exception();
         }
@@ -165,12 +186,16 @@ bool UnpackedImages::Staged::publish(const std::string& sha256) noexcept
     }
 }
 
-UnpackedImages::Hold::Hold(UnpackedImages& images, CheckpointId id, UniqueFd linked)
-    : images_{images}, id_{std::move(id)}, linked_{std::move(linked)}
+UnpackedImages::Hold::Hold(UnpackedImages& images, CheckpointId id, fs::path view, UniqueFd linked)
+    : images_{images}, id_{std::move(id)}, view_{std::move(view)}, linked_{std::move(linked)}
 {
 }
 
-UnpackedImages::Hold::~Hold() { images_.release(id_); }
+UnpackedImages::Hold::~Hold()
+{
+    remove_quietly(view_);
+    images_.release(id_);
+}
 
 UnpackedImages::UnpackedImages(fs::path directory, fs::path scratch)
     : directory_{std::move(directory)}, scratch_{std::move(scratch)}
@@ -187,19 +212,23 @@ std::unique_ptr<UnpackedImages::Staged> UnpackedImages::stage(const CheckpointId
     }
 }
 
-std::unique_ptr<UnpackedImages::Hold> UnpackedImages::open(const CheckpointId& id, const std::string& sha256)
+std::unique_ptr<UnpackedImages::Hold> UnpackedImages::open(const CheckpointId& id, const std::string& sha256,
+                                                           const std::string& hostname)
 {
     const std::scoped_lock lock{mutex_};
     const fs::path images = images_of(id);
     if (!fs::exists(images / kManifest)) return nullptr;
     try {
         if (is_as_left(images, sha256)) {
-            UniqueFd linked{::open((images / kLinkedTarball).c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
-            if (!linked.valid()) throw system_error("open the linked tarball", errno);
+            fs::path view = scratch_ / (id.value() + "." + random_hex(8) + ".view");
+            ScopeExit undo{[&view]() noexcept { remove_quietly(view); }};
+            make_view(images / kImagesDirectory, view, hostname);
+            UniqueFd linked = link_images(images / kRestTarball, view, scratch_);
             Use& use = uses_[id];
             ++use.holds;
             use.last = ++count_;
-            return std::unique_ptr<Hold>{new Hold{*this, id, std::move(linked)}};
+            undo.dismiss();
+            return std::unique_ptr<Hold>{new Hold{*this, id, std::move(view), std::move(linked)}};
         }
         spdlog::info("checkpoint_id={}: its unpacked images are not as they were left, or of another boot", id.value());
     } catch (const Error& error) {
@@ -211,7 +240,7 @@ std::unique_ptr<UnpackedImages::Hold> UnpackedImages::open(const CheckpointId& i
 void UnpackedImages::unpack(const CheckpointId& id, const std::string& sha256, const TarballBytes& read)
 {
     const std::scoped_lock one_at_a_time{unpacking_};
-    if (open(id, sha256)) return;  // by the one that was waited for
+    if (open(id, sha256, {})) return;  // by the one that was waited for
     const fs::path staging = make_staging(scratch_, id);
     const ScopeExit clean_up{[&staging]() noexcept { remove_quietly(staging); }};
     Sha256 sum;
@@ -220,7 +249,7 @@ void UnpackedImages::unpack(const CheckpointId& id, const std::string& sha256, c
         sum.update({buffer.data(), count});
         return count;
     };
-    unpack_images(read_and_sum, staging, (images_of(id) / kImagesDirectory).string());
+    unpack_images(read_and_sum, staging);
     if (const std::string found = sum.hex_digest(); found != sha256) {
         throw Error{ErrorCode::corrupt, "the tarball of checkpoint " + id.value() + " is not what was stored"}
             .with_hint("delete this checkpoint and make another")

@@ -15,10 +15,12 @@
 
 namespace warmd {
 
-/// The CRIU images of checkpoints, unpacked once for all restores: `ID/checkpoint/*.img`, and beside them `linked.tar`,
-/// the tarball with a symbolic link to that directory in place of the images. Podman unpacks that in no time, crun
-/// follows the link, CRIU reads the memory from the page cache, and what Podman removes after the restore is the link
-/// (measured with Podman 5.4, crun 1.21 and CRIU 4.2; none of them promises it).
+/// The CRIU images of checkpoints, unpacked once for all restores: `ID/checkpoint/*.img`, and beside them `rest.tar`,
+/// the tarball without them. Each restore gets a directory of its own with hard links to the images and a host name of
+/// its own, and the tarball with a symbolic link to that directory. Podman unpacks that in no time, crun follows the
+/// link, CRIU reads the memory from the page cache, and what Podman removes after the restore is the link (measured
+/// with Podman 5.4, crun 1.21 and CRIU 4.2; none of them promises it). Symbolic links to the single images would not
+/// do: CRIU opens some of them from within the container's file system.
 ///
 /// A cache: what is missing or does not match is made again from the tarball. Nothing is synced: what was unpacked
 /// before the machine was booted is not trusted. Thread-safe.
@@ -48,7 +50,7 @@ public:
     /// Nothing when it cannot begin.
     std::unique_ptr<Staged> stage(const CheckpointId& id) noexcept;
 
-    /// Keeps images from being dropped while it lives.
+    /// Keeps images from being dropped while it lives, and the directory with links to them.
     class Hold {
     public:
         ~Hold();
@@ -58,15 +60,17 @@ public:
 
     private:
         friend class UnpackedImages;
-        Hold(UnpackedImages& images, CheckpointId id, UniqueFd linked);
+        Hold(UnpackedImages& images, CheckpointId id, std::filesystem::path view, UniqueFd linked);
         UnpackedImages& images_;
         CheckpointId id_;
+        std::filesystem::path view_;
         UniqueFd linked_;
     };
 
-    /// The images of the tarball with this sum. Nothing when they are not there, are another tarball's or another
-    /// boot's, or a file is not as it was left (inode, size, times of modification and change).
-    std::unique_ptr<Hold> open(const CheckpointId& id, const std::string& sha256);
+    /// The images of the tarball with this sum, for a container with this host name; empty: the dumped one's. Nothing
+    /// when they are not there, are another tarball's or another boot's, or a file is not as it was left (inode, size,
+    /// mode, owner, time of modification).
+    std::unique_ptr<Hold> open(const CheckpointId& id, const std::string& sha256, const std::string& hostname);
 
     /// Makes them from the tarball. One call at a time; others wait. Throws Error: `corrupt` when its sum is another,
     /// what `unpack_images` throws, and what `read` throws.

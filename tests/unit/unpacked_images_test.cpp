@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "daemon/base/sha256.h"
 #include "tests/support/temp_dir.h"
@@ -20,14 +21,22 @@ using test::read_file;
 using test::TarMember;
 using test::write_file;
 
+const std::string kUtsMagic("\x19\x43\x56\x54\x03\x12\x43\x54", 8);
+
+std::vector<TarMember> linked_tarball(const UnpackedImages::Hold& hold)
+{
+    return test::read_tar(read_file("/proc/self/fd/" + std::to_string(hold.linked_tarball().get())));
+}
+
 std::string tarball_with(const std::string& pages)
 {
-    return test::make_tar({{.name = "config.dump", .content = "{}"},
-                           {.name = "checkpoint/", .type = AE_IFDIR, .mode = 0700},
-                           {.name = "checkpoint/inventory.img", .content = "inventory"},
-                           {.name = "checkpoint/pages-1.img", .content = pages},
-                           {.name = "checkpoint/utsns-11.img", .content = "host"},
-                           {.name = "rootfs-diff.tar", .content = "changes"}});
+    return test::make_tar(
+        {{.name = "config.dump", .content = "{}"},
+         {.name = "checkpoint/", .type = AE_IFDIR, .mode = 0700},
+         {.name = "checkpoint/inventory.img", .content = "inventory"},
+         {.name = "checkpoint/pages-1.img", .content = pages},
+         {.name = "checkpoint/utsns-11.img", .content = kUtsMagic + std::string("\x03\0\0\0\x0A\x01h", 7)},
+         {.name = "rootfs-diff.tar", .content = "changes"}});
 }
 
 class UnpackedImagesTest : public ::testing::Test {
@@ -58,25 +67,46 @@ protected:
     const std::string sum = sha256_hex(tarball);
 };
 
-TEST_F(UnpackedImagesTest, TheLinkedTarballIsTheTarballWithLinksForItsImages)
+TEST_F(UnpackedImagesTest, TheLinkedTarballIsTheTarballWithALinkForItsImages)
 {
     unpack(id);
-    const auto hold = images.open(id, sum);
-    ASSERT_TRUE(hold);
-    const auto members = test::read_tar(read_file(directory / "unpacked/ckpt-1/linked.tar"));
-    ASSERT_EQ(members.size(), 6U);
-    EXPECT_EQ(members[0].content, "{}");
-    EXPECT_EQ(members[1].name, "checkpoint/");
-    EXPECT_EQ(members[1].type, AE_IFDIR);
-    EXPECT_EQ(members[2].name, "checkpoint/inventory.img");
-    EXPECT_EQ(members[2].link, (directory / "unpacked/ckpt-1/checkpoint/inventory.img").string());
-    EXPECT_EQ(members[3].link, pages().string());
-    // To be changed for each restored container.
-    EXPECT_EQ(members[4].name, "checkpoint/utsns-11.img");
-    EXPECT_EQ(members[4].content, "host");
-    EXPECT_FALSE(fs::exists(pages().parent_path() / "utsns-11.img"));
-    EXPECT_EQ(members[5].content, "changes");
+    {
+        const auto hold = images.open(id, sum, "inst-1");
+        ASSERT_TRUE(hold);
+        const auto members = linked_tarball(*hold);
+        ASSERT_EQ(members.size(), 3U);
+        EXPECT_EQ(members[0].name, "checkpoint");
+        EXPECT_EQ(members[1].content, "{}");
+        EXPECT_EQ(members[2].content, "changes");
+        // Without a second copy; and CRIU must find all of them through one link.
+        EXPECT_TRUE(fs::equivalent(fs::path{members[0].link} / "pages-1.img", pages()));
+        EXPECT_EQ(read_file(fs::path{members[0].link} / "inventory.img"), "inventory");
+        EXPECT_EQ(read_file(pages()), std::string(300'000, 'p'));
+    }
+    EXPECT_TRUE(scratch_is_empty());
     EXPECT_EQ(read_file(pages()), std::string(300'000, 'p'));
+}
+
+TEST_F(UnpackedImagesTest, EachContainerHasAHostNameOfItsOwn)
+{
+    unpack(id);
+    const auto first = images.open(id, sum, "inst-1");
+    const auto second = images.open(id, sum, "inst-2");
+    const auto same = images.open(id, sum, {});
+    ASSERT_TRUE(first && second && same);
+    const auto host_image = [](const UnpackedImages::Hold& hold) {
+        return read_file(fs::path{linked_tarball(hold).front().link} / "utsns-11.img");
+    };
+    EXPECT_EQ(host_image(*first), kUtsMagic + std::string("\x08\0\0\0\x0A\x06inst-1", 12));
+    EXPECT_EQ(host_image(*second), kUtsMagic + std::string("\x08\0\0\0\x0A\x06inst-2", 12));
+    EXPECT_EQ(host_image(*same), kUtsMagic + std::string("\x03\0\0\0\x0A\x01h", 7));
+}
+
+TEST_F(UnpackedImagesTest, ImagesWithoutAReadableHostNameAreNotLinked)
+{
+    const std::string odd = test::make_tar({{.name = "checkpoint/utsns-1.img", .content = "?"}});
+    unpack(id, odd, sha256_hex(odd));
+    EXPECT_FALSE(images.open(id, sha256_hex(odd), "inst-1"));
     EXPECT_TRUE(scratch_is_empty());
 }
 
@@ -85,7 +115,7 @@ TEST_F(UnpackedImagesTest, AStreamIsUnpackedWhileItPasses)
     const auto staged = images.stage(id);
     for (std::size_t at = 0; at < tarball.size(); at += 777) staged->write(tarball.substr(at, 777));
     EXPECT_TRUE(staged->publish(sum));
-    EXPECT_TRUE(images.open(id, sum));
+    EXPECT_TRUE(images.open(id, sum, {}));
     EXPECT_EQ(read_file(pages()).size(), 300'000U);
 }
 
@@ -96,7 +126,7 @@ TEST_F(UnpackedImagesTest, AStreamThatIsNoTarballLeavesNothing)
         for (int i = 0; i < 1000; ++i) staged->write(std::string(10'000, 'x'));
         EXPECT_FALSE(staged->publish(sum));
     }
-    EXPECT_FALSE(images.open(id, sum));
+    EXPECT_FALSE(images.open(id, sum, {}));
     EXPECT_TRUE(scratch_is_empty());
 }
 
@@ -104,26 +134,26 @@ TEST_F(UnpackedImagesTest, AStreamThatIsGivenUpLeavesNothing)
 {
     images.stage(id)->write(tarball.substr(0, 100'000));
     EXPECT_TRUE(scratch_is_empty());
-    EXPECT_FALSE(images.open(id, sum));
+    EXPECT_FALSE(images.open(id, sum, {}));
 }
 
 TEST_F(UnpackedImagesTest, OnlyThoseOfTheSameTarballAreOpened)
 {
     unpack(id);
-    EXPECT_FALSE(images.open(id, std::string(64, '0')));
-    EXPECT_FALSE(images.open(CheckpointId{"ckpt-2"}, sum));
-    EXPECT_TRUE(images.open(id, sum));
+    EXPECT_FALSE(images.open(id, std::string(64, '0'), {}));
+    EXPECT_FALSE(images.open(CheckpointId{"ckpt-2"}, sum, {}));
+    EXPECT_TRUE(images.open(id, sum, {}));
 }
 
 TEST_F(UnpackedImagesTest, OnesThatSomebodyTouchedAreNotOpenedAndMadeAnew)
 {
     unpack(id);
     ASSERT_EQ(::chmod(pages().c_str(), 0600), 0);
-    EXPECT_FALSE(images.open(id, sum));
+    EXPECT_FALSE(images.open(id, sum, {}));
     unpack(id);
-    EXPECT_TRUE(images.open(id, sum));
+    EXPECT_TRUE(images.open(id, sum, {}));
     write_file(directory / "unpacked/ckpt-1/checkpoint/more.img", "");
-    EXPECT_FALSE(images.open(id, sum));
+    EXPECT_FALSE(images.open(id, sum, {}));
 }
 
 TEST_F(UnpackedImagesTest, OnesOfAnotherBootAreNotOpened)
@@ -134,15 +164,15 @@ TEST_F(UnpackedImagesTest, OnesOfAnotherBootAreNotOpened)
     const std::size_t at = text.find("\"boot\":\"") + 8;
     text[at] = text[at] == '0' ? '1' : '0';
     write_file(manifest, text);
-    EXPECT_FALSE(images.open(id, sum));
+    EXPECT_FALSE(images.open(id, sum, {}));
     write_file(manifest, "{");
-    EXPECT_FALSE(images.open(id, sum));
+    EXPECT_FALSE(images.open(id, sum, {}));
 }
 
 TEST_F(UnpackedImagesTest, ATarballOfAnotherSumIsCorruptAndLeavesNothing)
 {
     expect_error(ErrorCode::corrupt, [&] { unpack(id, tarball_with("other"), sum); });
-    EXPECT_FALSE(images.open(id, sum));
+    EXPECT_FALSE(images.open(id, sum, {}));
     EXPECT_TRUE(scratch_is_empty());
 }
 
@@ -161,25 +191,25 @@ TEST_F(UnpackedImagesTest, OnlyPlainFilesInOneDirectoryCanBeLinked)
 TEST_F(UnpackedImagesTest, ThoseUsedLongestAgoAreDroppedFirstAndHeldOnesNever)
 {
     for (const char* const name : {"ckpt-1", "ckpt-2", "ckpt-3"}) unpack(CheckpointId{name});
-    const auto hold = images.open(id, sum);
-    images.open(CheckpointId{"ckpt-2"}, sum);
+    const auto hold = images.open(id, sum, {});
+    images.open(CheckpointId{"ckpt-2"}, sum, {});
     EXPECT_TRUE(images.drop_oldest());
-    EXPECT_FALSE(images.open(CheckpointId{"ckpt-3"}, sum));
+    EXPECT_FALSE(images.open(CheckpointId{"ckpt-3"}, sum, {}));
     EXPECT_TRUE(images.drop_oldest());
-    EXPECT_FALSE(images.open(CheckpointId{"ckpt-2"}, sum));
+    EXPECT_FALSE(images.open(CheckpointId{"ckpt-2"}, sum, {}));
     EXPECT_FALSE(images.drop_oldest());
-    EXPECT_TRUE(images.open(id, sum));
+    EXPECT_TRUE(images.open(id, sum, {}));
 }
 
 TEST_F(UnpackedImagesTest, KeepsOnlyWhatIsWanted)
 {
     for (const char* const name : {"ckpt-1", "ckpt-2"}) unpack(CheckpointId{name});
     images.keep_only([this](const CheckpointId& which) { return which == id; });
-    EXPECT_TRUE(images.open(id, sum));
+    EXPECT_TRUE(images.open(id, sum, {}));
     EXPECT_FALSE(fs::exists(directory / "unpacked/ckpt-2"));
     images.drop(id);
     images.drop(id);
-    EXPECT_FALSE(images.open(id, sum));
+    EXPECT_FALSE(images.open(id, sum, {}));
 }
 
 }  // namespace
