@@ -270,7 +270,8 @@ CheckpointReport PodmanEngine::checkpoint(const ContainerId& id, const Checkpoin
     const std::string path = container_path(id.value());
     const std::string document = request("GET", path + "/json");
     // Podman's own answers here depend on how far the container once came, and are no help to anybody.
-    if (decode_container(document).status != ContainerStatus::running) {
+    const ContainerInfo container = decode_container(document);
+    if (container.status != ContainerStatus::running) {
         throw Error{ErrorCode::conflict, "container " + id.value().substr(0, 12) + " is not running"};
     }
     const std::string upper = decode_upper_directory(document);
@@ -280,7 +281,7 @@ CheckpointReport PodmanEngine::checkpoint(const ContainerId& id, const Checkpoin
                     "the image's files would be lost"}
             .with_hint("set driver = \"overlay\" in /etc/containers/storage.conf");
     }
-    if (keeps_changes_elsewhere(root_options_of(running_pid(id)))) {
+    if (keeps_changes_elsewhere(root_options_of(container.pid))) {
         throw Error{ErrorCode::engine_failed,
                     "container " + id.value().substr(0, 12) +
                         " cannot be checkpointed: changes to the image's files may not be in its own layer"}
