@@ -2,6 +2,7 @@
 # Leaves warmd as a manual expects it: installed, with Octave's template, and nothing made yet.
 # shellcheck source-path=SCRIPTDIR source=../functional/lib.bash
 . "$(dirname "$0")/../functional/lib.bash"
+rm -f /run/systemd/system/warmd.service.d/tcp.conf  # of the chapters that let it listen on TCP
 systemctl daemon-reload
 systemctl start podman.socket warmd.socket
 restart_warmd
