@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -27,6 +28,7 @@
 #include "daemon/agent/container_socket.h"
 #include "daemon/base/clock.h"
 #include "daemon/base/error.h"
+#include "daemon/base/heartbeat.h"
 #include "daemon/base/json.h"
 #include "daemon/base/log.h"
 #include "daemon/base/memory.h"
@@ -107,6 +109,19 @@ void print_findings(const Config& config, const std::string& only)
     std::printf("%s\n", dump_json(contract::encode(doctor.examine({}, only))).c_str());
 }
 
+/// For systemd's watchdog (WatchdogSec=), if that is on: the thread that answers requests, and the catalog, which
+/// everything waits for.
+std::unique_ptr<Heartbeat> begin_heartbeat(Clock& clock, const Catalog& catalog, http::Server& server)
+{
+    std::uint64_t limit = 0;  // microseconds
+    if (sd_watchdog_enabled(0, &limit) <= 0) return nullptr;
+    const Duration interval{limit / 8};
+    std::vector<VitalPart> parts{{"the HTTP front door", [&server] { server.wait_for_turn(); }},
+                                 {"the catalog", [&catalog] { catalog.ping(); }}};
+    return std::make_unique<Heartbeat>(std::move(parts), interval, 4 * interval, clock,
+                                       [] { sd_notify(0, "WATCHDOG=1"); });
+}
+
 void serve(const Config& config, const sigset_t& signals)
 {
     const UniqueFd lock = lock_state(config.state_directory);
@@ -150,6 +165,7 @@ void serve(const Config& config, const sigset_t& signals)
     const std::jthread maintenance{[&service](const std::stop_token& stop) { service.maintain(stop); }};
     const std::jthread http{[&server] { server.run(); }};
     sd_notify(0, "READY=1");
+    const auto heartbeat = begin_heartbeat(clock, catalog, server);
     spdlog::info("warmd {} serves {} templates on {}", WARMD_VERSION, config.templates.size(), config.socket.string());
     if (!config.tcp.empty()) spdlog::info("and on {} for {} tokens", config.tcp, config.access.tokens.size());
 
@@ -157,6 +173,7 @@ void serve(const Config& config, const sigset_t& signals)
     sigwait(&signals, &signal);
     spdlog::info("stopping on signal {}", signal);
     sd_notify(0, "STOPPING=1");
+    server.turn_away();
     service.shut_down();
     server.stop();
 }

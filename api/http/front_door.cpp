@@ -41,6 +41,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kSweep{250};        // how exact deadlines are
 constexpr std::chrono::milliseconds kAcceptPause{100};  // where accept failed for want of something
 constexpr std::chrono::milliseconds kLinger{1000};      // for a refused client to read why
+constexpr std::chrono::milliseconds kLastWord{1000};    // for who has connected to a server that stops, to say what for
 constexpr std::size_t kReadSize = 16U * 1024U;          // bytes
 constexpr std::uint64_t kWake = 0;                      // epoll's name for the eventfd; listeners follow
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -183,6 +184,8 @@ public:
     Loop& operator=(const Loop&) = delete;
 
     void run();
+    void wait_for_turn();
+    void turn_away();
     void stop();
 
 private:
@@ -196,6 +199,7 @@ private:
         std::string in;
         std::optional<RequestHead> head;  // of the request that `in` begins with
         bool continued = false;           // its client was asked for the body
+        bool used = false;                // a request came over it
         std::string out;
         std::size_t written = 0;  // of `out`
         bool close_after = false;
@@ -234,6 +238,7 @@ private:
     void handle(std::uint64_t name, std::uint32_t events);
     void sweep();
     void settle();
+    static bool expects_answer(const Connection& connection);
     bool wind_down();
 
     void work();
@@ -260,8 +265,10 @@ private:
     Clock::time_point next_sweep_{};
     std::list<std::jthread> threads_;
 
+    std::atomic<bool> accepting_ = true;
     std::atomic<bool> stopping_ = false;
     std::atomic<bool> running_ = false;
+    std::atomic<unsigned> turns_ = 0;
     Guarded<std::vector<Completion>> completions_;
 
     std::mutex mutex_;
@@ -405,7 +412,9 @@ void FrontDoor::Loop::begin(Connection& connection)
     buffered_ -= size;
     connection.head.reset();
     connection.continued = false;
+    connection.used = true;
     connection.stop = std::stop_source{};
+    if (winding_down_) connection.stop.request_stop();
     job->exchange.stop = connection.stop.get_token();
     connection.state = State::working;
     // What comes next stays in the kernel. That the client is gone is told: with a Unix socket it then is in both
@@ -518,6 +527,7 @@ void FrontDoor::Loop::handle(std::uint64_t name, std::uint32_t events)
     if (name == kWake) {
         eventfd_t ignored = 0;
         ::eventfd_read(wake_.get(), &ignored);
+        if (!accepting_) set_listening(false);
         return;
     }
     if (name <= listeners_.size()) {
@@ -543,7 +553,7 @@ void FrontDoor::Loop::sweep()
     const Clock::time_point now = Clock::now();
     if (now < next_sweep_) return;
     next_sweep_ = now + (listening_ ? kSweep : kAcceptPause);
-    if (!listening_ && !winding_down_ && now >= listen_again_) set_listening(true);
+    if (!listening_ && accepting_ && now >= listen_again_) set_listening(true);
     std::vector<Connection*> late;
     for (const auto& [id, connection] : connections_) {
         if (connection->state != State::working && now >= connection->deadline) late.push_back(connection.get());
@@ -572,23 +582,34 @@ void FrontDoor::Loop::settle()
     }
 }
 
+/// A client that has begun a request, or has just connected in order to: it would take a closed connection for a
+/// failure. One between two requests knows that a server may close.
+bool FrontDoor::Loop::expects_answer(const Connection& connection)
+{
+    char byte = 0;
+    return !connection.used || !connection.in.empty() ||
+           ::recv(connection.socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 /// True when nothing is left to be done.
 bool FrontDoor::Loop::wind_down()
 {
+    const Clock::time_point now = Clock::now();
     if (!winding_down_) {
         winding_down_ = true;
-        set_listening(false);
-        end_ = Clock::now() + options_.complete_within;
+        end_ = now + options_.complete_within;
         std::vector<Connection*> idle;
         for (const auto& [id, connection] : connections_) {
-            if (connection->state == State::reading) idle.push_back(connection.get());
-            else connection->stop.request_stop();
+            if (connection->state != State::reading) connection->stop.request_stop();
+            else if (!expects_answer(*connection)) idle.push_back(connection.get());
+            else if (connection->in.empty()) connection->deadline = std::min(connection->deadline, now + kLastWord);
         }
         for (Connection* const connection : idle) close(*connection);
     }
-    const bool late = Clock::now() >= end_;
-    return std::none_of(connections_.begin(), connections_.end(), [late](const auto& entry) {
-        return entry.second->state == State::working || (entry.second->state == State::writing && !late);
+    // What is still being read has a deadline of its own, after which `sweep` ends it.
+    return std::none_of(connections_.begin(), connections_.end(), [this, now](const auto& entry) {
+        const State state = entry.second->state;
+        return state == State::working || (now < end_ && (state == State::writing || state == State::reading));
     });
 }
 
@@ -598,6 +619,8 @@ void FrontDoor::Loop::run()
     const ScopeExit ended{[this] {
         running_ = false;
         running_.notify_all();
+        ++turns_;
+        turns_.notify_all();
     }};
     std::array<epoll_event, 256> events{};
     while (!stopping_ || !wind_down()) {
@@ -612,13 +635,29 @@ void FrontDoor::Loop::run()
         settle();
         sweep();
         closed_.clear();
+        ++turns_;
+        turns_.notify_all();
     }
+}
+
+void FrontDoor::Loop::wait_for_turn()
+{
+    const unsigned now = turns_;
+    if (!running_) return;
+    ::eventfd_write(wake_.get(), 1);
+    turns_.wait(now);
+}
+
+void FrontDoor::Loop::turn_away()
+{
+    accepting_ = false;
+    ::eventfd_write(wake_.get(), 1);
 }
 
 void FrontDoor::Loop::stop()
 {
     stopping_ = true;
-    ::eventfd_write(wake_.get(), 1);
+    turn_away();
     running_.wait(true);
 }
 
@@ -665,6 +704,8 @@ FrontDoor::FrontDoor(std::vector<UniqueFd> listeners, FrontDoorOptions options, 
 }
 FrontDoor::~FrontDoor() { stop(); }
 void FrontDoor::run() { loop_->run(); }
+void FrontDoor::wait_for_turn() { loop_->wait_for_turn(); }
+void FrontDoor::turn_away() { loop_->turn_away(); }
 void FrontDoor::stop() { loop_->stop(); }
 
 }  // namespace warmd::http

@@ -54,9 +54,13 @@ public:
     FrontDoor(const FrontDoor&) = delete;
     FrontDoor& operator=(const FrontDoor&) = delete;
 
-    /// Serves until `stop`: then takes no more requests, asks those in progress to stop, and returns when they have
-    /// been answered.
+    /// Serves until `stop`: then takes no more connections (they wait in the listeners), answers the requests that
+    /// are on their way, asks all to be brief, and returns when they have been answered.
     void run();
+    /// Returns at the loop's next turn, or when it does not run. Any thread but the loop's.
+    void wait_for_turn();
+    /// Leaves new connections in the listeners. Any thread, any time.
+    void turn_away();
     /// Returns when `run` has. Any thread but those that serve, any time.
     void stop();
 

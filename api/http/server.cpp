@@ -165,6 +165,8 @@ Server::Server(std::vector<UniqueFd> listeners, const FrontDoorOptions& options,
 }
 Server::~Server() = default;
 void Server::run() { impl_->door.run(); }
+void Server::wait_for_turn() { impl_->door.wait_for_turn(); }
+void Server::turn_away() { impl_->door.turn_away(); }
 void Server::stop() { impl_->door.stop(); }
 
 }  // namespace warmd::http

@@ -22,6 +22,11 @@ public:
 
     /// Serves until `stop`.
     void run();
+    /// As FrontDoor::wait_for_turn.
+    void wait_for_turn();
+    /// Takes no more connections. With systemd's socket they wait there for the next warmd, instead of being told that
+    /// this one stops. Any thread, any time.
+    void turn_away();
     /// Ends `run` once the requests in progress, which are asked to stop, have been answered, and returns when it has.
     /// Any thread, any time.
     void stop();

@@ -51,6 +51,8 @@ struct Instance {
 /// The name of an instance's container. Together with the label below it is how recovery knows a container
 /// for warmd's own; one without the other belongs to somebody else (a tarball restored by hand keeps labels).
 std::string container_name(const InstanceId& id);
+/// The reverse. Nothing for a name of another form.
+std::optional<InstanceId> instance_of(std::string_view container_name);
 
 /// The labels that an instance's container carries: warmd.instance and warmd.template.
 std::map<std::string, std::string> container_labels(const Instance& instance);

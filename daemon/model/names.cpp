@@ -129,7 +129,17 @@ bool is_usable(InstanceState state) { return state == InstanceState::idle || sta
 
 bool is_final(OperationState state) { return state != OperationState::queued && state != OperationState::running; }
 
-std::string container_name(const InstanceId& id) { return "warmd-" + id.value(); }
+namespace {
+constexpr std::string_view kContainerPrefix = "warmd-";
+}
+
+std::string container_name(const InstanceId& id) { return std::string{kContainerPrefix} + id.value(); }
+
+std::optional<InstanceId> instance_of(std::string_view container_name)
+{
+    if (!container_name.starts_with(kContainerPrefix)) return std::nullopt;
+    return InstanceId{std::string{container_name.substr(kContainerPrefix.size())}};
+}
 
 std::map<std::string, std::string> container_labels(const Instance& instance)
 {

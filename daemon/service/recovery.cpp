@@ -67,24 +67,30 @@ void recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock)
     }
 }
 
+void reconcile_instance(Catalog& catalog, ContainerEngine& engine, const Clock& clock, const InstanceId& id,
+                        const std::function<bool(const InstanceId&)>& in_work)
+{
+    // The row is read after `in_work`, because an operation that has just ended has left it as it should be; and both
+    // are asked again after the engine, because one may have begun meanwhile.
+    if (in_work(id)) return;
+    const auto before = catalog.find(id);
+    if (!before || before->state == InstanceState::terminated) return;
+    const auto container = engine.inspect(container_name(id));
+    const bool runs = container && container->status == ContainerStatus::running;
+    const bool finished = is_usable(before->state);
+    if (runs && finished) return;
+    auto instance = catalog.find(id);
+    if (in_work(id) || !instance || instance->state != before->state) return;
+    const std::string reason = finished ? "its container has ended" : "what made or ended it was interrupted";
+    spdlog::warn("instance_id={} terminated: {}", id.value(), reason);
+    end_instance(catalog, engine, clock, *instance, reason);
+}
+
 void reconcile_instances(Catalog& catalog, ContainerEngine& engine, const Clock& clock,
                          const std::function<bool(const InstanceId&)>& in_work)
 {
     for (const Instance& listed : catalog.instances(Page::all())) {
-        // The row is read after `in_work`, because an operation that has just ended has left it as it should
-        // be; and both are asked again after the engine, because one may have begun meanwhile.
-        if (in_work(listed.id)) continue;
-        const auto before = catalog.find(listed.id);
-        if (!before || before->state == InstanceState::terminated) continue;
-        const auto container = engine.inspect(container_name(listed.id));
-        const bool runs = container && container->status == ContainerStatus::running;
-        const bool finished = is_usable(before->state);
-        if (runs && finished) continue;
-        auto instance = catalog.find(listed.id);
-        if (in_work(listed.id) || !instance || instance->state != before->state) continue;
-        const std::string reason = finished ? "its container has ended" : "what made or ended it was interrupted";
-        spdlog::warn("instance_id={} terminated: {}", instance->id.value(), reason);
-        end_instance(catalog, engine, clock, *instance, reason);
+        reconcile_instance(catalog, engine, clock, listed.id, in_work);
     }
     for (const ContainerInfo& container : engine.list(kInstanceLabel)) {
         const auto label = container.labels.find(std::string{kInstanceLabel});

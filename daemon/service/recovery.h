@@ -18,10 +18,14 @@ namespace warmd {
 ///  - files without a row are reported and left alone: they may be the only copy of something.
 void recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock);
 
-/// The part that does, and that is repeated while warmd runs: instances whose container does not run, or
-/// that are half made or half ended with nobody at work on them, are terminated and their containers
-/// removed; so are containers that carry both warmd's name and its label and have no live instance.
-/// `in_work`: an operation is at work on the instance, hands off. Throws what the engine throws.
+/// An instance whose container does not run, or that is half made or half ended with nobody at work on it, is
+/// terminated and its container removed. `in_work`: an operation is at work on the instance, hands off. Throws what the
+/// engine throws.
+void reconcile_instance(Catalog& catalog, ContainerEngine& engine, const Clock& clock, const InstanceId& id,
+                        const std::function<bool(const InstanceId&)>& in_work);
+
+/// The part that does, and that is repeated while warmd runs: the above for all instances; and containers that carry
+/// both warmd's name and its label and have no live instance are removed.
 void reconcile_instances(Catalog& catalog, ContainerEngine& engine, const Clock& clock,
                          const std::function<bool(const InstanceId&)>& in_work);
 

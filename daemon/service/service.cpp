@@ -68,8 +68,7 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
 void Service::reconcile() noexcept
 {
     try {
-        reconcile_instances(catalog_, engine_, clock_,
-                            [this](const InstanceId& id) { return operations_.works_on(id) || pools_.works_on(id); });
+        reconcile_instances(catalog_, engine_, clock_, [this](const InstanceId& id) { return works_on(id); });
         catalog_.prune_keys(clock_.now() - kKeyLife, kMostKeys);
         catalog_.prune_history(options_.history);
         host_.refresh(catalog_);
@@ -87,11 +86,33 @@ void Service::maintain(std::stop_token stop)
     constexpr Duration kInterval = std::chrono::seconds{30};
     constexpr Duration kWaiting = std::chrono::seconds{1};
     while (!recovered_ && clock_.sleep_for(kWaiting, stop)) reconcile();
+    const std::jthread follower{[this](const std::stop_token& end) { follow_engine(end); }};
     if (primer_.due() && !stop.stop_requested()) {
         primer_.run(stop);
         reconcile();  // which now starts the pools
     }
     while (clock_.sleep_for(kInterval, stop)) reconcile();
+}
+
+bool Service::works_on(const InstanceId& id) const { return operations_.works_on(id) || pools_.works_on(id); }
+
+/// What is told here is found by the next sweep too, half a minute later.
+void Service::follow_engine(const std::stop_token& stop)
+{
+    constexpr Duration kPause = std::chrono::seconds{1};
+    const auto look = [this](const EngineEvent& event) {
+        const auto id = instance_of(event.name);
+        if (event.action != "died" || !id) return;
+        reconcile_instance(catalog_, engine_, clock_, *id, [this](const InstanceId& one) { return works_on(one); });
+        pools_.wake();
+    };
+    do {
+        try {
+            engine_.watch(kInstanceLabel, look, stop);
+        } catch (const std::exception& error) {
+            spdlog::debug("Podman's events end: {}", error.what());
+        }
+    } while (clock_.sleep_for(kPause, stop));
 }
 
 void Service::shut_down()

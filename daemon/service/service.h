@@ -66,8 +66,9 @@ public:
     /// are Error{unavailable}.
     void reconcile() noexcept;
 
-    /// Repeats `reconcile`: soon while Podman does not answer, then every half minute. Before that, once per boot, lets
-    /// the primer go first; pools begin to fill after it. Returns when `stop` is requested.
+    /// Repeats `reconcile`: soon while Podman does not answer, then every half minute, and at once for an instance
+    /// whose container Podman says has ended. Before that, once per boot, lets the primer go first; pools begin to fill
+    /// after it. Returns when `stop` is requested.
     void maintain(std::stop_token stop);
 
     /// Stops all operations and waits for their ends. Instances and leases live on.
@@ -110,6 +111,8 @@ public:
     std::vector<ReadinessCheck> readiness();
 
 private:
+    void follow_engine(const std::stop_token& stop);
+    [[nodiscard]] bool works_on(const InstanceId& id) const;
     void record(const Operation& ended) noexcept;
     void require_recovered() const;
     Operation start_restore(const Checkpoint& checkpoint, const RestoreRequest& how,

@@ -509,6 +509,25 @@ TEST_F(FrontDoorTest, StoppingAnswersWhatIsInProgressAndClosesTheRest)
     EXPECT_FALSE(connect().connected());
 }
 
+TEST_F(FrontDoorTest, WhoHasConnectedBeforeAStopIsStillAnswered)
+{
+    start();
+    RawClient begun = connect();
+    ASSERT_TRUE(begun.send(kPing.substr(0, 1)));
+    RawClient fresh = connect();
+    // Both are in when one that connected after them is served.
+    RawClient holder = connect();
+    ASSERT_TRUE(holder.send(kHold));
+    ASSERT_TRUE(held.wait());
+    std::future<void> stopping = std::async(std::launch::async, [this] { stop(); });
+    EXPECT_EQ(holder.receive().status, 200);  // it was asked to be brief: the server stops
+    ASSERT_TRUE(fresh.send(kPing));
+    ASSERT_TRUE(begun.send(kPing.substr(1)));
+    EXPECT_EQ(fresh.receive().status, 200);
+    EXPECT_EQ(begun.receive().status, 200);
+    ASSERT_EQ(stopping.wait_for(kPatience), std::future_status::ready);
+}
+
 TEST_F(FrontDoorTest, AFailingAcceptEndsNothing)
 {
     start();

@@ -135,6 +135,7 @@ void FakeEngine::kill_container(const std::string& name)
     kill(container);
     container.info.status = ContainerStatus::exited;
     container.info.exit_code = 137;
+    emit("died", container);
 }
 
 int FakeEngine::calls(const std::string& operation) const
@@ -526,9 +527,11 @@ int FakeEngine::open_tcp_connections(const ContainerId& id)
 void FakeEngine::watch(std::string_view label, const std::function<void(const EngineEvent&)>& handler,
                        std::stop_token stop)
 {
-    enter("watch", stop);
     std::unique_lock lock{mutex_};
     std::size_t next = events_.size();
+    lock.unlock();
+    enter("watch", stop);
+    lock.lock();
     while (changed_.wait(lock, stop, [&] { return next < events_.size(); }) && !stop.stop_requested()) {
         const auto [event, labels] = events_[next++];
         if (!labels.contains(std::string{label})) continue;

@@ -128,6 +128,19 @@ TEST_F(RecoveryTest, IdleInstancesWhoseContainerEndedAreTerminated)
     EXPECT_TRUE(engine.container_names().empty());
 }
 
+TEST_F(RecoveryTest, WhatPodmanSaysHasEndedIsTerminatedAtOnceAndNotByTheNextSweep)
+{
+    const Instance made = warm();
+    const Instance other = warm();
+    const std::jthread maintenance{[this](const std::stop_token& stop) { service().maintain(stop); }};
+    while (engine.calls("watch") == 0) std::this_thread::yield();
+    const int sweeps = engine.calls("list");
+    engine.kill_container(container_name(made.id));
+    EXPECT_TRUE(eventually([&] { return catalog().get(made.id).state == InstanceState::terminated; }));
+    EXPECT_EQ(engine.calls("list"), sweeps);
+    EXPECT_EQ(catalog().get(other.id).state, InstanceState::idle);
+}
+
 TEST_F(RecoveryTest, OnlyContainersWithNameAndLabelOfWarmdAreRemoved)
 {
     const auto create = [this](const std::string& name, const std::string& label) {
