@@ -204,6 +204,20 @@ TEST_F(PodmanFaults, ARefusalKeepsPodmansWords)
     EXPECT_FALSE(error.hint().empty());
 }
 
+TEST_F(PodmanFaults, AnImageThatIsMissingIsNotFoundHoweverPodmanSaysIt)
+{
+    // 4.3 answers with 500 where later ones answer with 404.
+    serve([](Connection& connection, const std::string&) {
+        connection.send(reply("500 Internal Server Error", R"({"cause":"image not known","message":"localhost/none: )"
+                                                           R"(image not known","response":500})"));
+    });
+    podman::PodmanEngine patient{
+        {.socket_path = socket_path(), .call_timeout = 20s, .spool_directory = directory_.path().string()}};
+    ContainerSpec spec;
+    spec.image = "localhost/none";
+    EXPECT_EQ(error_of([&] { patient.create(spec); }).code(), ErrorCode::not_found);
+}
+
 TEST_F(PodmanFaults, AnEndlessReplyIsNotKeptInMemory)
 {
     serve([](Connection& connection, const std::string&) {
