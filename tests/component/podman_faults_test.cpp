@@ -210,6 +210,7 @@ TEST_F(PodmanFaults, AnImageThatIsMissingIsNotFoundHoweverPodmanSaysIt)
     serve([](Connection& connection, const std::string&) {
         connection.send(reply("500 Internal Server Error", R"({"cause":"image not known","message":"localhost/none: )"
                                                            R"(image not known","response":500})"));
+        connection.wait_for_hang_up();  // closed with the request's body unread, the answer would be lost
     });
     podman::PodmanEngine patient{
         {.socket_path = socket_path(), .call_timeout = 20s, .spool_directory = directory_.path().string()}};
