@@ -69,10 +69,19 @@ Finding runtime(const Examined& host)
     if (!host.engine) return skipped(kNoPodman);
     Finding finding{.found = host.engine->runtime_version.empty() ? host.engine->runtime : host.engine->runtime_version,
                     .why = "the runtime hands dumps and restores to CRIU; one that is built without it refuses both"};
-    if (host.engine->runtime_has_criu) return finding;
-    finding.status = FindingStatus::problem;
-    finding.found += ", built without CRIU";
-    finding.fix = "warmd-install-host: it installs a crun with +CRIU in `crun --version`, or runc";
+    if (host.engine->runtime == "runc") {
+        // Measured with runc 1.1.15, Podman 5.4 and CRIU 4.2. On version 2 runc does not tell CRIU where the new group
+        // is (libcontainer/criu_linux.go, criuApplyCgroups).
+        finding.status = FindingStatus::problem;
+        finding.found += ", which restores a container into the control group of the one that was dumped";
+        finding.why = "warmd tells its instances apart, and freezes and limits them, by their control groups";
+    } else if (!host.engine->runtime_has_criu) {
+        finding.status = FindingStatus::problem;
+        finding.found += ", built without CRIU";
+    }
+    if (finding.status == FindingStatus::problem) {
+        finding.fix = "warmd-install-host --runtime crun: it installs or builds a crun with +CRIU in `crun --version`";
+    }
     return finding;
 }
 

@@ -138,6 +138,8 @@ TEST_F(DoctorTest, ARuntimeWithoutCriuAndAStorageWithoutOverlayAreProblems)
     EXPECT_EQ(look(checks::podman_version, info).status, FindingStatus::problem);
     info.runtime_has_criu = true;
     EXPECT_EQ(look(checks::runtime, info).status, FindingStatus::ok);
+    info.runtime = "runc";
+    EXPECT_EQ(look(checks::runtime, info).status, FindingStatus::problem) << "its instances cannot be told apart";
 }
 
 TEST_F(DoctorTest, EachMissingPartNamesThePackageThatHasIt)
