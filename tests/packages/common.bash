@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # What the tests of the package share: the package, a fresh host to install it on, and how to say what is wrong there.
-# For scripts that have set here, top and testhost.
+# For scripts that have set top: the project.
 
+testhost=${top:?}/tests/testhost/testhost
 cache=${WARMD_TEST_DIR:-/var/tmp/warmd-test}
 failures=0
 say() { printf '== %s (%d s)\n' "$*" $SECONDS; }
