@@ -26,6 +26,16 @@ void add_checkpoint_routes(Router& router, Service& service)
     router.del("/v1/checkpoints/{id}", [&service](const Request& request) {
         return start(request, service, [&] { return service.delete_checkpoint(request.id<CheckpointId>("id")); });
     });
+    router.post("/v1/checkpoints/{id}/verify",
+                [&service](const Request& request) {
+                    return start(request, service,
+                                 [&] {
+                                     return service.verify_checkpoint(request.id<CheckpointId>("id"),
+                                                                      read_flag(request, "restore"), request.key);
+                                 },
+                                 {"restore"});
+                },
+                {.role = Role::admin, .pace = Pace::lengthy, .keyed = true});
     router.post(
         "/v1/checkpoints/{id}/restore",
         [&service](const Request& request) {
