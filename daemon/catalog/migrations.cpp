@@ -56,6 +56,21 @@ constexpr std::array kSteps{
     "    state    TEXT NOT NULL,"
     "    reason   TEXT NOT NULL"
     ") STRICT;",
+    // What keeps a checkpoint, and when it last was of use.
+    "ALTER TABLE checkpoint ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE checkpoint ADD COLUMN used_at INTEGER;",
+    // What an operation has deleted, and why.
+    "CREATE TABLE deletion ("
+    "    operation  TEXT NOT NULL REFERENCES operation (id) ON DELETE CASCADE,"
+    "    position   INTEGER NOT NULL,"
+    "    checkpoint TEXT NOT NULL,"
+    "    template   TEXT NOT NULL,"
+    "    state      TEXT NOT NULL,"
+    "    size_bytes INTEGER NOT NULL,"
+    "    created_at INTEGER NOT NULL,"
+    "    reason     TEXT NOT NULL,"
+    "    PRIMARY KEY (operation, position)"
+    ") STRICT;",
 };
 
 }  // namespace
