@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "daemon/base/id.h"
 #include "daemon/base/sha256.h"
 #include "daemon/base/unique_fd.h"
+#include "daemon/store/space_ledger.h"
 #include "daemon/store/unpacked_images.h"
 
 namespace warmd {
@@ -33,7 +36,8 @@ public:
     StagedTarball& operator=(StagedTarball&&) = delete;
     ~StagedTarball();
 
-    /// Appends and hashes. Throws Error{no_space} or Error{internal}.
+    /// Appends and hashes. Where space is short the cache of unpacked images goes first. Throws Error{no_space} or
+    /// Error{internal}.
     void write(std::string_view bytes);
 
     /// Makes the tarball permanent: fsync of the file, rename into place, fsync of the directory. When it
@@ -44,14 +48,16 @@ public:
 private:
     friend class TarballStore;
     StagedTarball(std::filesystem::path staged, std::filesystem::path final_path, UnpackedImages& unpacked,
-                  const CheckpointId& id);
+                  const CheckpointId& id, SpaceLedger::Reservation* room);
+    bool give_up_cache();
 
     std::filesystem::path staged_;  // empty once published
     std::filesystem::path final_;
     UniqueFd file_;
     std::unique_ptr<Sha256> hash_;
     std::uint64_t size_ = 0;
-    UnpackedImages* cache_;  // whose space is ours when there is no other
+    UnpackedImages* cache_;           // whose space is ours when there is no other
+    SpaceLedger::Reservation* room_;  // null: whatever is free
     std::unique_ptr<UnpackedImages::Staged> unpacked_;
 };
 
@@ -59,10 +65,17 @@ private:
 /// same file system, `tmp/` for what is not complete. All 0700, files 0600: they hold process memory. Thread-safe.
 class TarballStore {
 public:
-    /// Creates the directories. Throws Error{internal} when it cannot.
-    explicit TarballStore(std::filesystem::path root);
+    /// Creates the directories. Throws Error{internal} when it cannot. `min_free_bytes`: what reservations leave free;
+    /// nothing: a twentieth of the file system, 1 GiB at most. `free`: asked how much is; without it the file system
+    /// is.
+    explicit TarballStore(std::filesystem::path root, std::optional<std::uint64_t> min_free_bytes = std::nullopt,
+                          SpaceLedger::FreeBytes free = {});
 
-    StagedTarball stage(const CheckpointId& id);
+    /// `room`, which must outlive the tarball: what it may take of the file system. Without it, whatever is free.
+    StagedTarball stage(const CheckpointId& id, SpaceLedger::Reservation* room = nullptr);
+
+    [[nodiscard]] SpaceLedger& ledger() { return ledger_; }
+    [[nodiscard]] const SpaceLedger& ledger() const { return ledger_; }
 
     /// Opens for reading. Throws Error{corrupt} when the file is missing or not `size_bytes` long.
     [[nodiscard]] UniqueFd open(const CheckpointId& id, std::uint64_t size_bytes) const;
@@ -82,12 +95,15 @@ public:
     [[nodiscard]] std::uint64_t free_bytes() const;
     /// Looks at every unpacked file. Throws Error{internal} when the file system cannot be asked.
     [[nodiscard]] StoreSpace space() const;
+    /// How many bytes the unpacked images of each checkpoint take. Looks at every file.
+    [[nodiscard]] std::map<CheckpointId, std::uint64_t> unpacked_sizes() const;
     [[nodiscard]] const std::filesystem::path& scratch() const { return scratch_; }
 
 private:
     std::filesystem::path checkpoints_;
     std::filesystem::path scratch_;
     std::filesystem::path unpacked_directory_;
+    SpaceLedger ledger_;
     UnpackedImages unpacked_;
 };
 

@@ -133,7 +133,7 @@ struct UnpackedImages::Staged::Unpacking {
     void run()
     {
         try {
-            unpack_images([this](std::span<char> buffer) { return read(buffer); }, staging);
+            images.unpack_into(staging, [this](std::span<char> buffer) { return read(buffer); });
         } catch (...) {
             failure = std::current_exception();
         }
@@ -197,9 +197,14 @@ UnpackedImages::Hold::~Hold()
     images_.release(id_);
 }
 
-UnpackedImages::UnpackedImages(fs::path directory, fs::path scratch)
-    : directory_{std::move(directory)}, scratch_{std::move(scratch)}
+UnpackedImages::UnpackedImages(fs::path directory, fs::path scratch, const SpaceLedger* ledger)
+    : directory_{std::move(directory)}, scratch_{std::move(scratch)}, ledger_{ledger}
 {
+}
+
+void UnpackedImages::unpack_into(const fs::path& staging, const TarballBytes& read) const
+{
+    unpack_images(read, staging, [this] { return ledger_ == nullptr || ledger_->missing_for(0) == 0; });
 }
 
 std::unique_ptr<UnpackedImages::Staged> UnpackedImages::stage(const CheckpointId& id) noexcept
@@ -249,7 +254,7 @@ void UnpackedImages::unpack(const CheckpointId& id, const std::string& sha256, c
         sum.update({buffer.data(), count});
         return count;
     };
-    unpack_images(read_and_sum, staging);
+    unpack_into(staging, read_and_sum);
     if (const std::string found = sum.hex_digest(); found != sha256) {
         throw Error{ErrorCode::corrupt, "the tarball of checkpoint " + id.value() + " is not what was stored"}
             .with_hint("delete this checkpoint and make another")

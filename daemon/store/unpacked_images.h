@@ -12,6 +12,7 @@
 #include "daemon/base/id.h"
 #include "daemon/base/unique_fd.h"
 #include "daemon/store/image_unpacker.h"
+#include "daemon/store/space_ledger.h"
 
 namespace warmd {
 
@@ -26,8 +27,9 @@ namespace warmd {
 /// before the machine was booted is not trusted. Thread-safe.
 class UnpackedImages {
 public:
-    /// Both exist, are private to root and on one file system.
-    UnpackedImages(std::filesystem::path directory, std::filesystem::path scratch);
+    /// Both exist, are private to root and on one file system. `ledger`, which must outlive this: of that file system;
+    /// what it has promised to tarballs is not taken from them.
+    UnpackedImages(std::filesystem::path directory, std::filesystem::path scratch, const SpaceLedger* ledger = nullptr);
 
     /// Unpacks a tarball that passes by on its way into the store. A failure (no space, a tarball of another form) ends
     /// the unpacking and is logged; the stream does not notice, and a restore tries again.
@@ -91,9 +93,11 @@ private:
     void release(const CheckpointId& id);
     void publish(const CheckpointId& id, const std::filesystem::path& staged, const std::string& sha256);
     [[nodiscard]] std::filesystem::path images_of(const CheckpointId& id) const;
+    void unpack_into(const std::filesystem::path& staging, const TarballBytes& read) const;
 
     const std::filesystem::path directory_;
     const std::filesystem::path scratch_;
+    const SpaceLedger* const ledger_;
     std::mutex unpacking_;  // one at a time: it is bound by memory and disk
     std::mutex mutex_;      // protects what follows, and the directories' names
     std::map<CheckpointId, Use> uses_;
