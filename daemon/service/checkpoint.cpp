@@ -12,10 +12,13 @@ namespace warmd {
 
 Checkpoint Checkpoints::of_template(const Template& from, OperationRun& run)
 {
+    // First: the application need not be started for nothing.
+    const auto room = retention_.reserve(from.name, retention_.estimate(from.name));
     Instance source = warm_.run(from, run);
-    source = catalog_.transition(source.id, {InstanceState::idle}, InstanceState::draining, "it is being checkpointed");
     try {
-        return dump(source, from, run);
+        source = catalog_.transition(source.id, {InstanceState::idle}, InstanceState::draining,
+                                     "it is being checkpointed");
+        return dump(source, from, *room, run);
     } catch (const std::exception& error) {
         end_instance_quietly(catalog_, engine_, clock_, source, std::string{"its checkpoint failed: "} + error.what());
         throw;
@@ -25,6 +28,7 @@ Checkpoint Checkpoints::of_template(const Template& from, OperationRun& run)
 Checkpoint Checkpoints::of_instance(const InstanceId& id, OperationRun& run)
 {
     const Template from = templates_.get(catalog_.get(id).template_name);
+    const auto room = retention_.reserve(from.name, retention_.estimate(from.name));
     Instance source = catalog_.transition(id, {InstanceState::idle}, InstanceState::draining,
                                           "it is being checkpointed");
     run.set_instance(id);
@@ -34,14 +38,14 @@ Checkpoint Checkpoints::of_instance(const InstanceId& id, OperationRun& run)
             "wait for its end: processes of an exec are not part of a checkpoint and would be killed");
     }
     try {
-        return dump(source, from, run);
+        return dump(source, from, *room, run);
     } catch (const std::exception& error) {
         bring_back(source, error.what());
         throw;
     }
 }
 
-Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRun& run)
+Checkpoint Checkpoints::dump(Instance& source, const Template& from, Room& room, OperationRun& run)
 {
     const auto container = engine_.inspect(source.container.value());
     if (!container || container->status != ContainerStatus::running) {
@@ -57,10 +61,10 @@ Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRu
                           .agent_socket = source.agent_socket,
                           .created_at = clock_.now(),
                           .environment = host_.ask()};
+    run.set_checkpoint(checkpoint.id);  // first: what has no operation is taken for failed
     catalog_.save(checkpoint);
-    run.set_checkpoint(checkpoint.id);
     try {
-        export_tarball(checkpoint, source, from, run);
+        export_tarball(checkpoint, source, from, room, run);
     } catch (const std::exception& error) {
         checkpoint.state = CheckpointState::failed;
         checkpoint.reason = error.what();
@@ -71,17 +75,20 @@ Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRu
     run.settle("remove", [&] {
         end_instance_quietly(catalog_, engine_, clock_, source, "it became checkpoint " + checkpoint.id.value());
     });
+    retention_.enforce();
     return checkpoint;
 }
 
-void Checkpoints::export_tarball(Checkpoint& checkpoint, const Instance& source, const Template& from,
+void Checkpoints::export_tarball(Checkpoint& checkpoint, const Instance& source, const Template& from, Room& room,
                                  OperationRun& run)
 {
     if (!from.before_checkpoint.empty()) {
         run.phase("before_checkpoint",
                   [&] { exec_.run_hooks("before_checkpoint", from.before_checkpoint, source, {}, run.stop()); });
     }
-    StagedTarball staged = store_.stage(checkpoint.id);
+    const std::uint64_t memory = engine_.memory_in_use(source.container).value_or(0);
+    retention_.raise(room, from.name, retention_.estimate(from.name, memory));
+    StagedTarball staged = store_.stage(checkpoint.id, &room);
     checkpoint.state = CheckpointState::dumping;
     catalog_.save(checkpoint);
     run.phase("export", [&] {
@@ -128,26 +135,6 @@ void Checkpoints::bring_back(Instance& source, const std::string& reason) noexce
                      error.what());
     }
     end_instance_quietly(catalog_, engine_, clock_, source, "its checkpoint failed: " + reason);
-}
-
-void Checkpoints::require_erasable(const Checkpoint& checkpoint)
-{
-    if (checkpoint.state != CheckpointState::pending && checkpoint.state != CheckpointState::dumping) return;
-    throw Error{ErrorCode::conflict, "checkpoint " + checkpoint.id.value() + " is being made"}.with_hint(
-        "cancel its operation instead: DELETE /v1/operations/{id}");
-}
-
-void Checkpoints::erase(const CheckpointId& id, OperationRun& run)
-{
-    Checkpoint checkpoint = catalog_.get(id);
-    run.set_checkpoint(id);
-    require_erasable(checkpoint);
-    checkpoint.state = CheckpointState::deleting;
-    catalog_.save(checkpoint);
-    run.settle("delete", [&] {
-        store_.remove(id);
-        catalog_.erase(id);
-    });
 }
 
 }  // namespace warmd

@@ -22,6 +22,8 @@ struct Levels {
     std::string version;
     ServiceStatus status;
     std::map<std::pair<TemplateName, CheckpointState>, int> checkpoints;
+    std::uint64_t min_free_bytes = 0;
+    std::uint64_t reserved_bytes = 0;  // for checkpoints that are being made
 };
 
 /// Counts and times what happens, for Prometheus. Labels are words of the program, names of templates and patterns of
@@ -35,6 +37,7 @@ public:
 
     /// `path`: how its instance was made, where it made one.
     void operation_ended(const Operation& operation, std::optional<InstancePath> path);
+    void checkpoint_deleted(const Deletion& deletion);
     void lease_began(const Lease& lease);
     /// Nothing: warmd or Podman failed.
     void exec_ended(const std::optional<ExecResult>& result);

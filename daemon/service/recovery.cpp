@@ -35,7 +35,7 @@ void recover_checkpoint(Catalog& catalog, TarballStore& store, Checkpoint checkp
         break;
     case CheckpointState::deleting:
         store.remove(checkpoint.id);
-        catalog.erase(checkpoint.id);
+        catalog.erase(checkpoint.id, checkpoint.reason);
         break;
     case CheckpointState::available: try { static_cast<void>(store.open(checkpoint.id, checkpoint.size_bytes));
         } catch (const Error& error) {
@@ -84,6 +84,21 @@ void reconcile_instance(Catalog& catalog, ContainerEngine& engine, const Clock& 
     const std::string reason = finished ? "its container has ended" : "what made or ended it was interrupted";
     spdlog::warn("instance_id={} terminated: {}", id.value(), reason);
     end_instance(catalog, engine, clock, *instance, reason);
+}
+
+void reconcile_checkpoints(Catalog& catalog, TarballStore& store,
+                           const std::function<bool(const CheckpointId&)>& in_work)
+{
+    for (const Checkpoint& listed : catalog.checkpoints(Page::all())) {
+        if (!is_being_made(listed.state) || in_work(listed.id)) continue;
+        // Read after `in_work`: an operation that has just ended has left it as it should be.
+        auto checkpoint = catalog.find(listed.id);
+        if (!checkpoint || !is_being_made(checkpoint->state)) continue;
+        store.remove(checkpoint->id);
+        checkpoint->state = CheckpointState::failed;
+        checkpoint->reason = "what made it ended, and could not say how";
+        catalog.save(*checkpoint);
+    }
 }
 
 void reconcile_instances(Catalog& catalog, ContainerEngine& engine, const Clock& clock,

@@ -18,6 +18,11 @@ namespace warmd {
 ///  - files without a row are reported and left alone: they may be the only copy of something.
 void recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock);
 
+/// What is repeated of it while warmd runs: checkpoints that are being made though no operation is at work on them (it
+/// could not record how that ended) become failed. `in_work`: of the checkpoint.
+void reconcile_checkpoints(Catalog& catalog, TarballStore& store,
+                           const std::function<bool(const CheckpointId&)>& in_work);
+
 /// An instance whose container does not run, or that is half made or half ended with nobody at work on it, is
 /// terminated and its container removed. `in_work`: an operation is at work on the instance, hands off. Throws what the
 /// engine throws.

@@ -52,7 +52,7 @@ Instance Restore::run(const CheckpointId& id, const RestoreOptions& options, Ope
                       .agent_socket = checkpoint.agent_socket,
                       .created_at = clock_.now()};
     run.set_instance(instance.id);  // first: what has no operation is swept
-    catalog_.save(instance);
+    catalog_.begin_restore(instance);
     try {
         import(checkpoint, options.path, instance, run);
     } catch (const std::exception& error) {

@@ -43,7 +43,16 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
             clock,   templates_, [this](const std::optional<ExecResult>& result) { metrics_.exec_ended(result); }},
       host_{engine, clock},
       warm_{catalog, engine, agent, clock, exec_},
-      checkpoints_{catalog, store, engine, agent, clock, host_, warm_, exec_, templates_},
+      retention_{catalog,
+                 store,
+                 clock,
+                 host_,
+                 templates_,
+                 {.all = options.retention,
+                  .margin = options.space_margin,
+                  .in_work = [this](const CheckpointId& id) { return operations_.works_on(id); },
+                  .deleted = [this](const Deletion& deletion) { metrics_.checkpoint_deleted(deletion); }}},
+      checkpoints_{catalog, store, engine, agent, clock, host_, warm_, exec_, retention_, templates_},
       restore_{catalog, store, engine, agent, clock, host_, exec_, templates_},
       rewarm_{catalog, clock, checkpoints_,
               [this](Operation draft, Operations::Work work) { return submit(std::move(draft), std::move(work)); },
@@ -69,9 +78,12 @@ void Service::reconcile() noexcept
 {
     try {
         reconcile_instances(catalog_, engine_, clock_, [this](const InstanceId& id) { return works_on(id); });
+        operations_.record_ends();
+        reconcile_checkpoints(catalog_, store_, [this](const CheckpointId& id) { return operations_.works_on(id); });
         catalog_.prune_keys(clock_.now() - kKeyLife, kMostKeys);
         catalog_.prune_history(options_.history);
         host_.refresh(catalog_);
+        retention_.enforce();
         recovered_ = true;
         if (!primer_.due()) pools_.start();
     } catch (const std::exception& error) {
@@ -145,6 +157,7 @@ Operation Service::warm(const TemplateName& name, const std::optional<RequestKey
 Operation Service::checkpoint(const TemplateName& name, const std::optional<RequestKey>& key)
 {
     const Template& from = templates_.get(name);
+    retention_.require_room(name);
     return submit(
         {.kind = OperationKind::checkpoint, .template_name = name},
         [this, &from](OperationRun& run) {
@@ -166,6 +179,7 @@ Operation Service::checkpoint(const InstanceId& id, const std::optional<RequestK
     if (instance.pooled) {
         throw Error{ErrorCode::conflict, "instance " + id.value() + " stands in a pool and is like its checkpoint"};
     }
+    retention_.require_room(instance.template_name);
     return submit(
         {.kind = OperationKind::checkpoint, .template_name = instance.template_name, .instance = id},
         [this, id](OperationRun& run) {
@@ -255,13 +269,24 @@ Operation Service::terminate(const InstanceId& id)
 Operation Service::delete_checkpoint(const CheckpointId& id)
 {
     const Checkpoint checkpoint = catalog_.get(id);
-    Checkpoints::require_erasable(checkpoint);
+    require_deletable(checkpoint);
     return submit(
         {.kind = OperationKind::delete_checkpoint, .template_name = checkpoint.template_name, .checkpoint = id},
         [this, id](OperationRun& run) {
-            checkpoints_.erase(id, run);
+            run.settle("delete", [&] { retention_.remove(id); });
             pools_.wake();
         });
+}
+
+Operation Service::prune(const PruneRequest& request, const std::optional<RequestKey>& key)
+{
+    return submit(
+        {.kind = OperationKind::prune},
+        [this, request](OperationRun& run) {
+            retention_.prune(request, run);
+            pools_.wake();
+        },
+        key);
 }
 
 std::string Service::logs(const InstanceId& id, int lines)
@@ -297,7 +322,11 @@ void Service::record(const Operation& ended) noexcept
 
 Levels Service::levels(const std::string& version) const
 {
-    Levels levels{.version = version, .status = status(), .checkpoints = {}};
+    Levels levels{.version = version,
+                  .status = status(),
+                  .checkpoints = {},
+                  .min_free_bytes = store_.ledger().floor(),
+                  .reserved_bytes = store_.ledger().reserved()};
     for (const Checkpoint& checkpoint : catalog_.checkpoints(Page::all())) {
         ++levels.checkpoints[{checkpoint.template_name, checkpoint.state}];
     }
