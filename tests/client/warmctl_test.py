@@ -853,7 +853,7 @@ class Store(Case):
         self.daemon.answers["GET /v1/df"] = usage
         out = self.run_it("df")[1]
         self.assertRegex(out, r"\nt +4 +1 +4.0 MB +400 MB +3.0 MB\n")
-        self.assertRegex(out, r"free +52.0 GB\n")
+        self.assertRegex(out, r"free +52 GB\n")
         self.assertRegex(out, r"stays free +1.0 GB\n")
         self.assertEqual(json.loads(self.run_it("--json", "df")[1]), usage)
         self.daemon.answers["GET /v1/df"] = {**usage, "free_bytes": 999999999}
