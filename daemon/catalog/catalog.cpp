@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "daemon/base/error.h"
@@ -26,11 +27,28 @@ using detail::Change;
 using SQLite::Database;
 using SQLite::Statement;
 
-[[noreturn]] void translate(const SQLite::Exception& error)
+/// Of this thread's last I/O error in SQLite, as it was logged: what sqlite3_system_errno knows is not of a commit.
+thread_local int io_error = 0;
+
+void note_io_error(void*, int code, const char*)
+{
+    constexpr int kPrimary = 0xFF;
+    if ((code & kPrimary) == SQLITE_IOERR) io_error = errno;
+}
+
+/// SQLite has a word for a full disk where it writes alone: a quota, and a sync that finds no room, are I/O errors to
+/// it.
+bool is_out_of_space(const SQLite::Exception& error)
+{
+    const bool io = error.getErrorCode() == SQLITE_IOERR;
+    return error.getErrorCode() == SQLITE_FULL || (io && (io_error == ENOSPC || io_error == EDQUOT));
+}
+
+[[noreturn]] void translate(const SQLite::Exception& error, bool out_of_space)
 {
     const int code = error.getErrorCode();
     ErrorCode meaning = ErrorCode::internal;
-    if (code == SQLITE_FULL) meaning = ErrorCode::no_space;
+    if (out_of_space) meaning = ErrorCode::no_space;
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) meaning = ErrorCode::corrupt;
     throw Error{meaning, "the catalog failed"}.with_cause(error.what());
 }
@@ -44,7 +62,8 @@ auto guarded(Guarded<detail::Storage>& guarded_storage, Fn&& fn)
             try {
                 return fn(*storage.database);
             } catch (const SQLite::Exception& error) {
-                if (error.getErrorCode() != SQLITE_FULL || !storage.reserve.give_up()) translate(error);
+                const bool out_of_space = is_out_of_space(error);
+                if (!out_of_space || !storage.reserve.give_up()) translate(error, out_of_space);
             }
         }
     });
@@ -312,6 +331,8 @@ Instance move_instance(Change& change, const InstanceId& id, const std::vector<I
 Catalog::Catalog(const std::string& path)
 {
     const detail::DiskReserve reserve{path == ":memory:" ? "" : path + ".reserve"};
+    // Once, and before SQLite is used; later it would be refused, and a quota be told as an I/O error.
+    [[maybe_unused]] static const int configured = sqlite3_config(SQLITE_CONFIG_LOG, &note_io_error, nullptr);
     try {
         auto database = std::make_unique<Database>(
             path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOFOLLOW, /*busyTimeout ms*/ 5000);
