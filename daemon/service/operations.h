@@ -111,8 +111,13 @@ public:
     /// Which phases operations begin.
     [[nodiscard]] ProgressFeed& progress() { return progress_; }
 
-    /// True while a queued or running operation concerns the instance.
+    /// True while a queued or running operation concerns the instance, or the checkpoint.
     [[nodiscard]] bool works_on(const InstanceId& id) const;
+    [[nodiscard]] bool works_on(const CheckpointId& id) const;
+
+    /// Writes the ends that could not be recorded when they came (a full disk): until then they are known here alone.
+    /// Tried again with each next end, too. Blocks on the catalog.
+    void record_ends() noexcept;
 
     /// Queued and running ones.
     [[nodiscard]] int active() const;
@@ -123,6 +128,7 @@ private:
     void work();
     void run(const std::shared_ptr<Shared>& shared);
     void finish(const std::shared_ptr<Shared>& shared, OperationState state, std::optional<Error> error);
+    bool record(const Operation& ended) noexcept;
 
     Catalog& catalog_;
     Clock& clock_;
@@ -135,6 +141,7 @@ private:
     // State below is protected by mutex_; so are the contents of every Shared.
     std::deque<std::shared_ptr<Shared>> queue_;
     std::map<OperationId, std::shared_ptr<Shared>> live_;
+    std::map<OperationId, Operation> unrecorded_;  // ends that are not in the catalog yet
     bool stopping_ = false;
 
     std::vector<std::jthread> workers_;
