@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daemon/base/error.h"
+#include "daemon/base/scope_exit.h"
 #include "daemon/service/instance_end.h"
 
 namespace warmd {
@@ -57,8 +58,8 @@ Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRu
                           .agent_socket = source.agent_socket,
                           .created_at = clock_.now(),
                           .environment = host_.ask()};
+    run.set_checkpoint(checkpoint.id);  // first: what has no operation is swept
     catalog_.save(checkpoint);
-    run.set_checkpoint(checkpoint.id);
     try {
         export_tarball(checkpoint, source, from, run);
     } catch (const std::exception& error) {
@@ -139,8 +140,14 @@ void Checkpoints::require_erasable(const Checkpoint& checkpoint)
 
 void Checkpoints::erase(const CheckpointId& id, OperationRun& run)
 {
-    Checkpoint checkpoint = catalog_.get(id);
     run.set_checkpoint(id);
+    // One at a time, and looked at only then: a second deletion would write the row anew that the first one has erased.
+    if (!erasing_.with([&id](std::set<CheckpointId>& erasing) { return erasing.insert(id).second; })) {
+        throw Error{ErrorCode::conflict, "checkpoint " + id.value() + " is being deleted"};
+    }
+    const ScopeExit done{
+        [this, &id]() noexcept { erasing_.with([&id](std::set<CheckpointId>& erasing) { erasing.erase(id); }); }};
+    Checkpoint checkpoint = catalog_.get(id);
     require_erasable(checkpoint);
     checkpoint.state = CheckpointState::deleting;
     catalog_.save(checkpoint);

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <set>
+
 #include "daemon/base/clock.h"
+#include "daemon/base/guarded.h"
 #include "daemon/catalog/catalog.h"
 #include "daemon/ports/container_engine.h"
 #include "daemon/service/exec.h"
@@ -37,7 +40,7 @@ public:
     /// it, and is terminated where not. Throws Error{conflict} while a command runs in it.
     Checkpoint of_instance(const InstanceId& id, OperationRun& run);
 
-    /// Deletes row and file. Throws Error{conflict} while it is being made.
+    /// Deletes row and file. Throws Error{conflict} while it is being made, or deleted by somebody else.
     void erase(const CheckpointId& id, OperationRun& run);
 
     /// Throws Error{conflict} while the checkpoint is being made.
@@ -57,6 +60,7 @@ private:
     Warm& warm_;
     Exec& exec_;
     const Templates& templates_;
+    Guarded<std::set<CheckpointId>> erasing_;
 };
 
 }  // namespace warmd
