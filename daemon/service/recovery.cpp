@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <exception>
 #include <string>
 
 #include "daemon/base/error.h"
@@ -22,6 +23,21 @@ void recover_operations(Catalog& catalog, const Clock& clock)
     }
 }
 
+/// A state that only an operation leads out of.
+bool is_passing(CheckpointState state)
+{
+    switch (state) {
+    case CheckpointState::pending:
+    case CheckpointState::dumping:
+    case CheckpointState::verifying:
+    case CheckpointState::deleting: return true;
+    case CheckpointState::available:
+    case CheckpointState::failed:
+    case CheckpointState::quarantined: return false;
+    }
+    return false;
+}
+
 void recover_checkpoint(Catalog& catalog, TarballStore& store, Checkpoint checkpoint)
 {
     switch (checkpoint.state) {
@@ -30,7 +46,7 @@ void recover_checkpoint(Catalog& catalog, TarballStore& store, Checkpoint checkp
     case CheckpointState::verifying:
         store.remove(checkpoint.id);
         checkpoint.state = CheckpointState::failed;
-        checkpoint.reason = "warmd ended while it was made";
+        checkpoint.reason = "what made it was interrupted";
         catalog.save(checkpoint);
         break;
     case CheckpointState::deleting:
@@ -64,6 +80,23 @@ void recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock)
     });
     for (const CheckpointId& id : store.list()) {
         if (!catalog.find(id)) spdlog::warn("{} has no row in the catalog; left alone", store.path_of(id).string());
+    }
+}
+
+void reconcile_checkpoints(Catalog& catalog, TarballStore& store,
+                           const std::function<bool(const CheckpointId&)>& in_work)
+{
+    for (const Checkpoint& listed : catalog.checkpoints(Page::all())) {
+        if (!is_passing(listed.state) || in_work(listed.id)) continue;
+        // Read after `in_work`: an operation that has just ended has left it as it should be.
+        const auto checkpoint = catalog.find(listed.id);
+        if (!checkpoint || !is_passing(checkpoint->state)) continue;
+        spdlog::warn("checkpoint_id={} was left {}", listed.id.value(), to_string(checkpoint->state));
+        try {
+            recover_checkpoint(catalog, store, *checkpoint);
+        } catch (const std::exception& error) {
+            spdlog::warn("checkpoint_id={} cannot be mended yet: {}", listed.id.value(), error.what());
+        }
     }
 }
 

@@ -18,7 +18,14 @@ namespace warmd {
 ///  - files without a row are reported and left alone: they may be the only copy of something.
 void recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock);
 
-/// The part that does, and that is repeated while warmd runs: instances whose container does not run, or
+/// Repeated while warmd runs: checkpoints that an operation left in a passing state, because it could not even record
+/// its failure, become failed or are deleted, as at a start. `in_work`: an operation is at work on the checkpoint,
+/// hands off. What cannot be mended now is tried again the next time. Throws what the catalog throws when it cannot be
+/// read.
+void reconcile_checkpoints(Catalog& catalog, TarballStore& store,
+                           const std::function<bool(const CheckpointId&)>& in_work);
+
+/// The part that needs the engine, and that is repeated while warmd runs: instances whose container does not run, or
 /// that are half made or half ended with nobody at work on them, are terminated and their containers
 /// removed; so are containers that carry both warmd's name and its label and have no live instance.
 /// `in_work`: an operation is at work on the instance, hands off. Throws what the engine throws.

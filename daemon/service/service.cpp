@@ -68,6 +68,8 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
 void Service::reconcile() noexcept
 {
     try {
+        operations_.record_ends();
+        reconcile_checkpoints(catalog_, store_, [this](const CheckpointId& id) { return operations_.works_on(id); });
         reconcile_instances(catalog_, engine_, clock_,
                             [this](const InstanceId& id) { return operations_.works_on(id) || pools_.works_on(id); });
         catalog_.prune_keys(clock_.now() - kKeyLife, kMostKeys);
