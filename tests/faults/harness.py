@@ -39,20 +39,25 @@ TEMPLATES = {
 }
 
 
+patience = 1  # by which all waiting is longer: the real Podman on a busy machine
+
+
 class Failure(Exception):
     """An invariant does not hold."""
 
 
 def wait_for(condition, seconds, what):
     """Polls; nobody announces what it waits for."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * patience
+    pause = 0.005
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise Failure(f"not within {seconds} s: {what}")
-        time.sleep(0.004)
+            raise Failure(f"not within {seconds * patience} s: {what}")
+        time.sleep(pause)
+        pause = min(0.1, 1.5 * pause)  # each look costs the daemon something
 
 
 class Failpoints:
@@ -280,7 +285,7 @@ class World:
 
     def reap(self, seconds=10):
         """Waits for a daemon that has been killed; its end is how the test knows where."""
-        self.daemon.wait(timeout=seconds)
+        self.daemon.wait(timeout=seconds * patience)
         return self.daemon.returncode
 
     def keep_durable(self):
@@ -320,7 +325,7 @@ class World:
 
     def terminate(self, seconds=30):
         self.daemon.send_signal(signal.SIGTERM)
-        self.daemon.wait(timeout=seconds)
+        self.daemon.wait(timeout=seconds * patience)
         return self.daemon.returncode
 
     def last_words(self, lines=12):
@@ -329,7 +334,7 @@ class World:
 
     def call(self, method, target, body=None, key=None, timeout=30):
         headers = {"Idempotency-Key": key} if key else {}
-        return request(self.socket, method, target, body, headers, timeout)
+        return request(self.socket, method, target, body, headers, timeout * patience)
 
     def get(self, target):
         answer = self.call("GET", target)
@@ -349,7 +354,7 @@ class World:
 
     def finish(self, operation, seconds=60):
         """The operation's end, as a client waits for it."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * patience
         while time.monotonic() < end:
             answer = self.call("GET", f"/v1/operations/{operation}?wait=10s")
             if answer.status != 200:

@@ -220,7 +220,7 @@ class Lease(Step):
         self.lease = None
 
     def act(self, world, history, key):
-        answer = world.call("POST", f"/v1/pools/{self.pool}/leases", {"wait": "20s", "ttl": "10m"}, key)
+        answer = world.call("POST", f"/v1/pools/{self.pool}/leases", {"wait": "60s", "ttl": "10m"}, key, timeout=70)
         if answer.status not in (200, 201):
             return Outcome(answer.code or f"status {answer.status}", answer.text)
         self.lease = answer.body["id"]
@@ -241,7 +241,7 @@ class LeaseIdle(Lease):
         made.template = self.pool
         if (outcome := made.act(world, history, None)).code:
             raise Failure(f"no checkpoint for the pool: {outcome.code} {outcome.text}")
-        wait_for(lambda: world.get(f"/v1/pools/{self.pool}")["idle"] == 1, 20, "an instance stands in the pool")
+        wait_for(lambda: world.get(f"/v1/pools/{self.pool}")["idle"] == 1, 30, "an instance stands in the pool")
 
 
 class Release(Step):

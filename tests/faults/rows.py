@@ -32,7 +32,7 @@ def replay(job, number):
 
 def plan(options):
     common = {"warmd": os.path.abspath(options.warmd), "library": os.path.abspath(options.library), "seed": options.seed,
-              "podman": options.podman, "all": options.all, "keep": options.keep, "shares": max(1, options.jobs)}
+              "podman": options.podman, "all": options.all, "keep": options.keep, "shares": 4 * max(1, options.jobs), "every": options.every}
     jobs = []
     for family, (make, _) in ROWS.items():
         if options.podman and family not in REAL or not options.podman and family == "service":
@@ -50,6 +50,7 @@ def plan(options):
 
 
 def perform(job):
+    harness.patience = 5 if job["podman"] else 2
     result = {"cases": 0, "counts": {}, "failures": []}
     ROWS[job["family"]][1](job, result)
     return result
@@ -64,7 +65,7 @@ class Bench:
 
     def __init__(self, job, podman_timeout="5s", environment=None, start=True):
         self.job = job
-        self.podman_timeout = podman_timeout
+        self.podman_timeout = "60s" if job["podman"] else podman_timeout
         self.environment = environment
         self.world = None
         self.base = None
@@ -254,7 +255,7 @@ def perform_kills(job, result):
     if numbers is None:
         seen = measure(bench.world, step_of(), bench.history())
         bench.tidy()
-        numbers = shares(job, 1 if job["all"] else 11)(len(seen) + 1)
+        numbers = shares(job, job["every"] if job["all"] else 11)(len(seen) + 1)
         if job["podman"]:  # seconds each: a sample
             numbers = sorted(random.Random(f"{job['row']} {job['seed']}").sample(range(1, len(seen) + 1), 8 if job["all"] else 1))
         if job["share"] == 0:
@@ -300,7 +301,7 @@ def perform_starts(job, result):
     calls = bench.world.failpoints.count
     bench.world.failpoints.disarm()
     bench.tidy()
-    numbers = job.get("numbers") or shares(job, 1 if job["all"] else 13)(calls + 1)
+    numbers = job.get("numbers") or shares(job, job["every"] if job["all"] else 13)(calls + 1)
     if job["podman"] and not job.get("numbers"):
         numbers = sorted(random.Random(f"{job['row']} {job['seed']}").sample(range(1, calls + 1), 3 if job["all"] else 1))
     if job["share"] == 0:
@@ -465,6 +466,8 @@ ROWS["random"] = (plan_random, perform_random)
 ERRORS = {"nospace": (errno.ENOSPC, False), "nospace-stays": (errno.ENOSPC, True), "quota": (errno.EDQUOT, False), "io": (errno.EIO, False)}
 REFUSALS = {errno.ENOSPC: {"no_space"}, errno.EDQUOT: {"no_space"},
             errno.EIO: {"internal", "corrupt", "engine_failed"}}
+# To remove a file takes no space.
+TAKES_SPACE = tuple(kind for kind in FILES if kind not in ("unlink", "rmdir"))
 
 
 def plan_errors(common):
@@ -477,18 +480,19 @@ def plan_errors(common):
 
 def perform_errors(job, result):
     error, stays = ERRORS[job["fault"]]
+    kinds = FILES if error == errno.EIO else TAKES_SPACE
     bench = Bench(job)
     step_of = STEPS[job["step"]]
-    seen = measure(bench.world, step_of(), bench.history(), FILES, str(bench.world.state))
+    seen = measure(bench.world, step_of(), bench.history(), kinds, str(bench.world.state))
     bench.tidy()
-    numbers = job.get("numbers") or shares(job, 1 if job["all"] else 12)(len(seen))
+    numbers = job.get("numbers") or shares(job, job["every"] if job["all"] else 12)(len(seen))
 
     def once(number):
         world, history, step = bench.world, bench.history(), step_of()
         key = secrets.token_hex(8) if step.keyed else None
         step.prepare(world, history)
         quiet(world)
-        world.failpoints.arm(Failpoints.FAIL, number, FOREVER if stays else number, error, FILES, str(world.state))
+        world.failpoints.arm(Failpoints.FAIL, number, FOREVER if stays else number, error, kinds, str(world.state))
         try:
             outcome = step.act(world, history, key)
         except Broken as broken:
@@ -503,7 +507,8 @@ def perform_errors(job, result):
             raise Failure("warmd has ended")
         if outcome.code and outcome.code not in REFUSALS[error]:
             raise Failure(f"I5: the client is told {outcome.code}: {outcome.text}")
-        world.require_space_returned()
+        if error != errno.EIO:
+            world.require_space_returned()
         step.retry(world, history, key)  # at once: no restart is needed for it
         # What cleaning up could not be done meanwhile is done by the next sweep; a start is one, and half a minute shorter.
         world.kill()
