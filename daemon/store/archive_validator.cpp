@@ -83,6 +83,8 @@ public:
     void finish() const { scanner_.finish(); }
     /// The symbolic links that it brings along.
     [[nodiscard]] const Names& links() const { return links_; }
+    /// The directories that its members lie in, and those above.
+    [[nodiscard]] const Names& directories() const { return directories_; }
 
 private:
     void take(const TarEntry& entry)
@@ -98,6 +100,7 @@ private:
         if (links_.contains(name) && entry.type != TarType::symbolic_link) {
             refuse(name_, shown(name) + " is a symbolic link first and something else later");
         }
+        remember_directories(name);
         switch (entry.type) {
         case TarType::device: refuse(name_, shown(name) + " is a device");
         case TarType::hard_link: check_hard_link(name, entry.link); break;
@@ -124,6 +127,16 @@ private:
         }
     }
 
+    void remember_directories(const std::string& name)
+    {
+        for (std::size_t slash = name.rfind('/'); slash != std::string::npos && slash > 0;
+             slash = name.rfind('/', slash - 1)) {
+            const std::string above = name.substr(0, slash);
+            if (directories_.contains(above)) return;
+            remember(directories_, above);
+        }
+    }
+
     void remember(Names& names, const std::string& name)
     {
         if (!names.insert(name).second) return;
@@ -138,6 +151,7 @@ private:
     std::uint64_t name_bytes_ = 0;
     Names links_;
     Names files_;
+    Names directories_;
 };
 
 constexpr const char* kConfig = "config.dump";
@@ -281,7 +295,10 @@ private:
         collected_ = nullptr;
         if (!nested_) return;
         nested_->finish();
-        if (nested_is_rootfs_) rootfs_links_ = nested_->links();
+        if (nested_is_rootfs_) {
+            rootfs_links_ = nested_->links();
+            rootfs_directories_ = nested_->directories();
+        }
         nested_.reset();
     }
 
@@ -299,6 +316,10 @@ private:
             if (const auto link = link_above(below, rootfs_links_)) {
                 refuse(kDeleted, shown(path) + " leads through the symbolic link " + shown(*link));
             }
+            // What is unpacked there first goes to where the image has a link to, if it has one.
+            if (rootfs_directories_.contains(std::string{below})) {
+                refuse(kDeleted, shown(path) + " is deleted, and rootfs-diff.tar has something in it");
+            }
         }
     }
 
@@ -312,6 +333,7 @@ private:
     std::optional<NestedArchive> nested_;           // the archive that is passing by
     bool nested_is_rootfs_ = false;
     Names rootfs_links_;
+    Names rootfs_directories_;
 };
 
 ArchiveValidator::ArchiveValidator(ArchiveOrigin origin, const ArchiveLimits& limits)

@@ -28,7 +28,8 @@ struct ArchiveLimits {
 /// - Members of known names alone, files and directories, none twice, none compressed.
 /// - `rootfs-diff.tar` and the other archives in it: no path out of them, none through a symbolic link that they bring
 ///   along, no link to outside, no devices.
-/// - `deleted.files`: absolute paths without `..`, none through such a link (Podman #27977).
+/// - `deleted.files`: absolute paths without `..`, none through such a link (Podman #27977), none with something of
+///   `rootfs-diff.tar` below it: that is how a directory in the place of the image's symbolic link looks.
 /// - `config.dump`, `spec.dump`: JSON objects of limited depth and size. What they ask for is another question:
 ///   see `require_no_more_than`.
 ///

@@ -192,6 +192,16 @@ const Hostile kHostile[] = {
              .end();
      },
      "deleted.files: /app/x/passwd leads through the symbolic link app/x"},
+    // What Podman exports when the container has put a directory where the image has a link to /run: on restore, before
+    // anything is deleted, the file is unpacked into the host's /run.
+    {"FileThroughALinkOfTheImage",
+     [] {
+         return minimal()
+             .add("rootfs-diff.tar", RawTar{}.add("var/run/evil", "x").end())
+             .add("deleted.files", R"(["/var/run"])")
+             .end();
+     },
+     "deleted.files: /var/run is deleted, and rootfs-diff.tar has something in it"},
     // Changes to the root file system.
     {"RootfsAbsolute", [] { return with_rootfs(RawTar{}.add("/etc/passwd", "x")); }, "rootfs-diff.tar: the name /etc"},
     {"RootfsParent", [] { return with_rootfs(RawTar{}.add("a/../../b", "x")); }, "has .. in it"},
@@ -267,6 +277,12 @@ TEST(ArchiveValidator, AcceptsAChangedFileTwice)
     // warmd puts changed files in front of those that Podman has recorded.
     EXPECT_NO_THROW(look_at(with_rootfs(RawTar{}.add("etc/passwd", "x").add("etc/passwd", "x"))));
     EXPECT_NO_THROW(look_at(with_rootfs(RawTar{}.link("a", "b").link("a", "b"))));
+}
+
+TEST(ArchiveValidator, AcceptsADirectoryInThePlaceOfSomethingElse)
+{
+    const RawTar changes = RawTar{}.add("var/run", "").directory("var/run/").add("var/run/mine", "x");
+    EXPECT_NO_THROW(look_at(minimal().add("rootfs-diff.tar", changes.end()).add("deleted.files", "[]").end()));
 }
 
 TEST(ArchiveValidator, ReadsWhatLibarchiveWrites)
