@@ -7,8 +7,27 @@
 
 #include "daemon/base/error.h"
 #include "daemon/service/instance_end.h"
+#include "daemon/store/archive_validator.h"
 
 namespace warmd {
+
+namespace {
+
+/// Runs `look`, part of the look at what Podman exports, and says of a refusal what it means.
+template <typename Fn>
+void look_at_export(Fn&& look)
+{
+    try {
+        std::forward<Fn>(look)();
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::invalid_archive) throw;
+        throw Error{error.code(), std::string{"what Podman exported is refused: "} + error.what()}
+            .with_cause(error.cause())
+            .with_hint("something in the container has made files that a restore could put outside of it: remove them");
+    }
+}
+
+}  // namespace
 
 Checkpoint Checkpoints::of_template(const Template& from, OperationRun& run)
 {
@@ -86,9 +105,15 @@ void Checkpoints::export_tarball(Checkpoint& checkpoint, const Instance& source,
     catalog_.save(checkpoint);
     run.phase("export", [&] {
         if (!source.agent_socket.empty()) agent_.quiesce(agent_address(source));
+        ArchiveValidator validator{ArchiveOrigin::own};
         CheckpointReport report = engine_.checkpoint(
             source.container, {.timeout = from.checkpoint_timeout},
-            [&staged](std::string_view bytes) { staged.write(bytes); }, run.stop());
+            [&staged, &validator](std::string_view bytes) {
+                staged.write(bytes);
+                look_at_export([&] { validator.write(bytes); });
+            },
+            run.stop());
+        look_at_export([&] { validator.finish(); });
         checkpoint.statistics = std::move(report.statistics);
     });
     run.phase("publish", [&] {
