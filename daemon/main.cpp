@@ -152,7 +152,8 @@ void serve(const Config& config, const sigset_t& signals)
                      .doctor = {.files = {},
                                 .store = config.state_directory,
                                 .podman_socket = config.podman_socket.string(),
-                                .run = run_command}}};
+                                .run = run_command},
+                     .trust = config.trust}};
     http::Server server{
         http::open_listeners({.socket_path = config.socket.string(),
                               .socket_group = config.socket_group,

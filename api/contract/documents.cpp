@@ -651,6 +651,14 @@ RunRequest decode_run_request(const Json& json)
     return request;
 }
 
+std::string decode_import_request(const Json& json)
+{
+    JsonObject object{json};
+    std::string name = object.text("name");
+    object.finish();
+    return name;
+}
+
 int decode_signal_request(const Json& json)
 {
     JsonObject object{json};

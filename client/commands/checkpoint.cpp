@@ -107,6 +107,7 @@ void add_checkpoint_command(CLI::App& app, Context& context)
     show->callback([&context, shown] { show_checkpoint(context, *shown); });
 
     add_rm(*command, context);
+    add_transfer_commands(*command, context);
     add_prune_command(*command, context);
 
     command->callback([&context, command, target, no_wait] {

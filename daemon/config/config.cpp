@@ -10,6 +10,7 @@
 #include "daemon/base/text.h"
 #include "daemon/config/access_config.h"
 #include "daemon/config/toml_table.h"
+#include "daemon/config/trust_config.h"
 
 namespace warmd {
 
@@ -46,6 +47,7 @@ void read_daemon(const toml::table& root, const std::string& file, std::vector<C
         api->finish();
     }
     read_access(table, config);
+    read_trust(table, config);
     if (auto store = table.table("store")) {
         store->read("directory", config.state_directory);
         store->read("history", config.history, 10, 1'000'000);

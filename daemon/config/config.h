@@ -8,6 +8,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/model/access.h"
 #include "daemon/model/template.h"
+#include "daemon/model/trust.h"
 
 namespace warmd {
 
@@ -29,6 +30,7 @@ struct Config {
     int operation_queue = 64;
     int pool_fills = 2;  // instances that are made for pools at once
     int history = 1000;  // finished operations and terminated instances that are remembered
+    TrustOptions trust;  // nothing is signed, nothing imported
     std::map<TemplateName, Template> templates;
 };
 

@@ -56,12 +56,13 @@ constexpr EnumNames<CheckpointState, 7> kCheckpointStates{{{
     {CheckpointState::deleting, "deleting"},
 }}};
 
-constexpr EnumNames<OperationKind, 5> kOperationKinds{{{
+constexpr EnumNames<OperationKind, 6> kOperationKinds{{{
     {OperationKind::warm, "warm"},
     {OperationKind::checkpoint, "checkpoint"},
     {OperationKind::restore, "restore"},
     {OperationKind::terminate, "terminate"},
     {OperationKind::delete_checkpoint, "delete_checkpoint"},
+    {OperationKind::import_checkpoint, "import_checkpoint"},
 }}};
 
 constexpr EnumNames<OperationState, 5> kOperationStates{{{

@@ -44,6 +44,7 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
       host_{engine, clock},
       warm_{catalog, engine, agent, clock, exec_},
       checkpoints_{catalog, store, engine, agent, clock, host_, warm_, exec_, templates_},
+      transfer_{catalog, store, clock, templates_, options.trust},
       restore_{catalog, store, engine, agent, clock, host_, exec_, templates_},
       rewarm_{catalog, clock, checkpoints_,
               [this](Operation draft, Operations::Work work) { return submit(std::move(draft), std::move(work)); },
@@ -262,6 +263,19 @@ Operation Service::delete_checkpoint(const CheckpointId& id)
             checkpoints_.erase(id, run);
             pools_.wake();
         });
+}
+
+Operation Service::import_checkpoint(const std::string& name, const std::optional<RequestKey>& key)
+{
+    // What the descriptors refer to is what is imported, whatever happens to the names meanwhile.
+    const auto incoming = std::make_shared<const Incoming>(transfer_.receive(name));
+    return submit(
+        {.kind = OperationKind::import_checkpoint, .template_name = incoming->checkpoint.template_name},
+        [this, incoming](OperationRun& run) {
+            transfer_.take_in(*incoming, run);
+            pools_.wake();
+        },
+        key);
 }
 
 std::string Service::logs(const InstanceId& id, int lines)

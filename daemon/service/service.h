@@ -24,6 +24,7 @@
 #include "daemon/service/rewarm.h"
 #include "daemon/service/status.h"
 #include "daemon/service/templates.h"
+#include "daemon/service/transfer.h"
 #include "daemon/service/warm.h"
 #include "daemon/store/tarball_store.h"
 
@@ -37,6 +38,7 @@ struct ServiceOptions {
     std::filesystem::path agent;   // see Probe
     std::filesystem::path primed;  // see Primer; empty: nothing is primed
     DoctorOptions doctor;
+    TrustOptions trust;
 };
 
 struct RestoreRequest {
@@ -81,6 +83,7 @@ public:
     [[nodiscard]] Pools& pools() { return pools_; }
     [[nodiscard]] Metrics& metrics() { return metrics_; }
     [[nodiscard]] RequestKeys& keys() { return keys_; }
+    [[nodiscard]] const Transfer& transfer() const { return transfer_; }
     [[nodiscard]] const HostView& host() const { return host_; }
 
     /// `key`, here and below: of the request that asks for it, see RequestKeys.
@@ -97,6 +100,8 @@ public:
                              const std::optional<RequestKey>& key = std::nullopt);
     Operation terminate(const InstanceId& id);
     Operation delete_checkpoint(const CheckpointId& id);
+    /// Of the checkpoint that lies as `name` in the directory for imports. Throws as Transfer::receive.
+    Operation import_checkpoint(const std::string& name, const std::optional<RequestKey>& key = std::nullopt);
 
     /// The last `lines` lines of the instance's application. Throws Error{conflict} for a terminated one.
     std::string logs(const InstanceId& id, int lines);
@@ -138,6 +143,7 @@ private:
     HostView host_;
     Warm warm_;
     Checkpoints checkpoints_;
+    Transfer transfer_;
     Restore restore_;
     Rewarm rewarm_;
     Pools pools_;
