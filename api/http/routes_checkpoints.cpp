@@ -48,6 +48,16 @@ void add_checkpoint_routes(Router& router, Service& service)
                                            [&] { return service.import_checkpoint(name, request.key); });
                 },
                 {.keyed = true});
+    router.post("/v1/checkpoints/{id}/verify",
+                [&service](const Request& request) {
+                    return start(request, service,
+                                 [&] {
+                                     return service.verify_checkpoint(request.id<CheckpointId>("id"),
+                                                                      read_flag(request, "restore"), request.key);
+                                 },
+                                 {"restore"});
+                },
+                {.role = Role::admin, .pace = Pace::lengthy, .keyed = true});
     router.post(
         "/v1/checkpoints/{id}/restore",
         [&service](const Request& request) {

@@ -24,6 +24,7 @@ struct Config {
     int http_streams = 256;              // requests that stream or wait, at once
     int http_connections = 4096;         // at once
     std::filesystem::path state_directory = "/var/lib/warmd";
+    Duration verify_every = std::chrono::hours{7 * 24};  // how often each checkpoint is read and compared; zero: never
     std::filesystem::path podman_socket = "/run/podman/podman.sock";
     Duration podman_timeout = std::chrono::seconds{30};
     int operation_workers = 4;

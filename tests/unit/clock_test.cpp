@@ -71,6 +71,8 @@ TEST(ParseDuration, ReadsEveryUnit)
     EXPECT_EQ(parse_duration("30s"), 30s);
     EXPECT_EQ(parse_duration("5m"), 5min);
     EXPECT_EQ(parse_duration("2h"), 2h);
+    EXPECT_EQ(parse_duration("7d"), 168h);
+    EXPECT_EQ(format_duration(48h), "48h");
     EXPECT_EQ(parse_duration("0s"), 0s);
 }
 

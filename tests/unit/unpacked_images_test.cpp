@@ -169,6 +169,64 @@ TEST_F(UnpackedImagesTest, OnesOfAnotherBootAreNotOpened)
     EXPECT_FALSE(images.open(id, sum, {}));
 }
 
+TEST_F(UnpackedImagesTest, OnesOfAnotherBootAreTakenWhenTheirSumsAreRight)
+{
+    unpack(id);
+    const fs::path manifest = directory / "unpacked/ckpt-1/manifest.json";
+    const auto of_another_boot = [&] {
+        std::string text = read_file(manifest);
+        const std::size_t at = text.find("\"boot\":\"") + 8;
+        text[at] = text[at] == '0' ? '1' : '0';
+        write_file(manifest, text);
+    };
+    of_another_boot();
+    const auto unread = [](std::span<char>) -> std::size_t { throw Error{ErrorCode::internal, "it was read"}; };
+    images.unpack(id, sum, unread);
+    EXPECT_TRUE(images.open(id, sum, {}));
+    of_another_boot();
+    ASSERT_EQ(::chmod(pages().c_str(), 0600), 0);
+    write_file(pages(), std::string(299'999, 'p') + "q");
+    expect_error(ErrorCode::internal, [&] { images.unpack(id, sum, unread); });
+    unpack(id);
+    EXPECT_EQ(read_file(pages()), std::string(300'000, 'p'));
+}
+
+TEST_F(UnpackedImagesTest, LinksThatOthersMakeShow)
+{
+    unpack(id);
+    fs::create_hard_link(pages(), directory / "link");
+    EXPECT_FALSE(images.open(id, sum, {}));
+}
+
+TEST_F(UnpackedImagesTest, HoldsThatEndInAnyOrderLeaveThemAsTheyWere)
+{
+    unpack(id);
+    auto first = images.open(id, sum, "inst-1");
+    auto second = images.open(id, sum, "inst-2");
+    ASSERT_TRUE(first && second);
+    first.reset();
+    EXPECT_TRUE(images.open(id, sum, "inst-3"));
+    second.reset();
+    EXPECT_TRUE(images.open(id, sum, {}));
+}
+
+TEST_F(UnpackedImagesTest, ACheckReadsThemAndDropsDamagedOnes)
+{
+    using Check = UnpackedImages::Check;
+    EXPECT_EQ(images.check(id, sum), Check::none);
+    unpack(id);
+    std::uint64_t read = 0;
+    EXPECT_EQ(images.check(id, sum, [&read](std::uint64_t bytes) { read += bytes; }), Check::intact);
+    EXPECT_GT(read, 300'000U);
+    EXPECT_EQ(images.check(id, std::string(64, '0')), Check::dropped);
+    EXPECT_EQ(images.check(id, sum), Check::none);
+    unpack(id);
+    expect_error(ErrorCode::cancelled, [&] {
+        images.check(id, sum, [](std::uint64_t) { throw Error{ErrorCode::cancelled, "enough"}; });
+    });
+    EXPECT_TRUE(images.open(id, sum, {}));
+}
+
 TEST_F(UnpackedImagesTest, ATarballOfAnotherSumIsCorruptAndLeavesNothing)
 {
     expect_error(ErrorCode::corrupt, [&] { unpack(id, tarball_with("other"), sum); });
