@@ -92,7 +92,8 @@ public:
         while (true) {
             const int result = archive_read_next_header(in_.get(), &entry);
             if (result == ARCHIVE_EOF) break;
-            if (result < ARCHIVE_WARN) fail_reading();
+            // Nor what libarchive would skip: then there is an entry that has no name.
+            if (result == ARCHIVE_RETRY || result < ARCHIVE_WARN) fail_reading();
             take(entry);
         }
         if (!found_) unsupported("there are none");
@@ -122,7 +123,9 @@ private:
 
     void take(archive_entry* entry)
     {
-        std::string_view name{archive_entry_pathname(entry)};
+        const char* const path = archive_entry_pathname(entry);
+        if (path == nullptr) unsupported("a member has no name");
+        std::string_view name{path};
         if (name.starts_with("./")) name.remove_prefix(2);
         const std::string_view directory{kImagesDirectory};
         if (name == directory || name.starts_with(std::string{directory} + "/")) {
@@ -215,8 +218,8 @@ private:
     fs::path images_;
     UniqueFd rest_file_;
     Archive in_{archive_read_new(), &archive_read_free};
-    Archive out_{archive_write_new(), &archive_write_free};
     Sha256 rest_sum_;
+    Archive out_{archive_write_new(), &archive_write_free};  // after what it writes to: freeing it writes what is left
     UnpackedSums sums_;
     bool found_ = false;
     std::uint64_t unlooked_ = 0;

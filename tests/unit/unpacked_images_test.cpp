@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "daemon/base/sha256.h"
+#include "tests/support/raw_tar.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/expect_error.h"
 #include "tests/unit/tar_archive.h"
@@ -37,6 +38,23 @@ std::string tarball_with(const std::string& pages)
          {.name = "checkpoint/pages-1.img", .content = pages},
          {.name = "checkpoint/utsns-11.img", .content = kUtsMagic + std::string("\x03\0\0\0\x0A\x01h", 7)},
          {.name = "rootfs-diff.tar", .content = "changes"}});
+}
+
+TEST(ImageUnpacker, AMemberWithoutANameIsDamage)
+{
+    // libarchive takes a file whose name ends in a slash for a directory, and then its content for a header.
+    const std::string tarball = test::RawTar{}.add("a/", "content").add("checkpoint/inventory.img", "x").end();
+    const test::TempDir directory;
+    std::size_t at = 0;
+    expect_error(ErrorCode::corrupt, [&] {
+        unpack_images(
+            [&](std::span<char> buffer) {
+                const std::size_t count = tarball.copy(buffer.data(), buffer.size(), at);
+                at += count;
+                return count;
+            },
+            directory.path());
+    });
 }
 
 class UnpackedImagesTest : public ::testing::Test {
