@@ -234,7 +234,7 @@ const Hostile kHostile[] = {
 };
 
 INSTANTIATE_TEST_SUITE_P(Corpus, HostileArchive, ::testing::ValuesIn(kHostile),
-                         [](const auto& info) { return std::string{info.param.name}; });
+                         [](const auto& one) { return std::string{one.param.name}; });
 
 TEST(ArchiveValidator, AcceptsAMinimalCheckpoint)
 {
