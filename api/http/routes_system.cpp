@@ -15,7 +15,7 @@ namespace {
 /// So that the answers of an idle daemon are equal, whatever else writes a little to its disk.
 constexpr std::uint64_t kFreeStep = std::uint64_t{16} << 20U;
 
-Json or_null(const std::string& text) { return text.empty() ? Json{} : Json{text}; }
+Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
 Json encode(const ServiceStatus& status)
 {

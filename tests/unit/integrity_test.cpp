@@ -569,31 +569,13 @@ TEST_F(CatalogLossTest, ANewerOneStaysWhereItIs)
     EXPECT_EQ(read_file(catalog_path()).size(), bytes.size());
 }
 
-TEST_F(CatalogLossTest, DamageThatShowsWhileItRunsIsSaidByReadinessAndMendedByARestart)
+TEST_F(CatalogLossTest, DamageThatComesWhileItRunsIsMendedByARestart)
 {
     catalog();
     const std::uintmax_t size = fs::file_size(catalog_path());
-    // Behind its back, all pages but the first; what it holds in memory stays good for a while.
     std::fstream stream{catalog_path(), std::ios::in | std::ios::out | std::ios::binary};
     stream.seekp(4096);
     stream << std::string(size - 4096, '\x5A') << std::flush;
-    bool failed = false;
-    try {
-        for (int i = 0; i < 100; ++i) {
-            catalog().events_after(0, 10'000);
-            catalog().operations(Page::all());
-            catalog().prune_history(0);
-        }
-    } catch (const Error& error) {
-        failed = error.code() == ErrorCode::corrupt;
-    }
-    if (failed) {
-        bool unready = false;
-        for (const ReadinessCheck& check : service().readiness()) {
-            unready = unready || (check.name == "catalog" && check.error->code() == ErrorCode::corrupt);
-        }
-        EXPECT_TRUE(unready);
-    }
     start_anew();
     EXPECT_FALSE(options.damaged_catalog.empty());
     expect_rebuilt();

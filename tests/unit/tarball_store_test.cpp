@@ -179,13 +179,14 @@ TEST_F(TarballStoreTest, NoManifestIsNoErrorAndADamagedOneIs)
     EXPECT_FALSE(store.read_manifest(id));
     put("ckpt-1", "content");
     fs::copy_file(store.manifest_path_of(id), store.manifest_path_of(CheckpointId{"ckpt-2"}));
-    const Error another = expect_error(ErrorCode::corrupt, [this] { store.read_manifest(CheckpointId{"ckpt-2"}); });
+    const Error another = expect_error(ErrorCode::corrupt,
+                                       [this] { static_cast<void>(store.read_manifest(CheckpointId{"ckpt-2"})); });
     EXPECT_EQ(another.cause(), "it is that of ckpt-1");
     fs::resize_file(store.manifest_path_of(id), 20);
-    expect_error(ErrorCode::corrupt, [this] { store.read_manifest(id); });
+    expect_error(ErrorCode::corrupt, [this] { static_cast<void>(store.read_manifest(id)); });
     fs::remove(store.manifest_path_of(id));
     fs::create_symlink("/etc/passwd", store.manifest_path_of(id));
-    expect_error(ErrorCode::corrupt, [this] { store.read_manifest(id); });
+    expect_error(ErrorCode::corrupt, [this] { static_cast<void>(store.read_manifest(id)); });
 }
 
 TEST_F(TarballStoreTest, RemovesATarballAndIsContentWhenThereIsNone)
