@@ -29,6 +29,8 @@ inline constexpr Field kChecksum{148, 8};
 inline constexpr std::size_t kType = 156;
 inline constexpr Field kLink{157, 100};
 inline constexpr Field kMagic{257, 8};
+inline constexpr Field kDeviceMajor{329, 8};
+inline constexpr Field kDeviceMinor{337, 8};
 inline constexpr Field kPrefix{345, 155};
 
 /// The content of a field up to its first NUL. `block` is a whole header, here and below, and outlives the result.

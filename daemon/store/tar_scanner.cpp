@@ -52,6 +52,14 @@ bool is_octal(std::string_view field)
                        [](char c) { return c == '\0' || c == ' '; });
 }
 
+/// A number that we do not need: octal, binary, or none. With anything else libarchive takes no header for one.
+bool is_number(const std::string& block, tar::Field at)
+{
+    const std::string_view field = std::string_view{block}.substr(at.offset, at.length);
+    const char first = field.front();
+    return first == '\0' || first == '\x80' || first == '\xff' || is_octal(field);
+}
+
 }  // namespace
 
 TarScanner::TarScanner(std::string what, Handler handler) : what_{std::move(what)}, handler_{std::move(handler)} {}
@@ -123,6 +131,9 @@ void TarScanner::take_header()
     const std::string_view sum = std::string_view{block_}.substr(tar::kChecksum.offset, tar::kChecksum.length);
     if (!is_octal(sum) || tar::number(block_, tar::kChecksum) != tar::checksum(block_)) {
         refuse("a header's checksum is wrong");
+    }
+    for (const tar::Field at : {tar::kMode, tar::kUid, tar::kGid, tar::kMtime, tar::kDeviceMajor, tar::kDeviceMinor}) {
+        if (!is_number(block_, at)) refuse("a header has something else where a number should be");
     }
     if (block_[tar::kType] == 'x') take_extension();
     else take_member();

@@ -11,6 +11,7 @@
 #include "daemon/podman/tar_splice.h"
 #include "daemon/store/tar_scanner.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/tarball.h"
 
 using namespace warmd;
 
@@ -75,7 +76,8 @@ bool look_at(std::string_view bytes, std::size_t piece, ArchiveOrigin origin)
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
-    std::string_view bytes = fuzz::input(data, size);
+    const std::string mended = fuzz::mend_checksums(fuzz::input(data, size));
+    std::string_view bytes = mended;
     const std::size_t piece = fuzz::take_piece(bytes);
     const bool own = look_at(bytes, piece, ArchiveOrigin::own);
     const bool foreign = look_at(bytes, bytes.size() + 1, ArchiveOrigin::foreign);

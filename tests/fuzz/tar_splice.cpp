@@ -4,6 +4,7 @@
 #include <string>
 
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/tarball.h"
 
 using namespace warmd;
 
@@ -37,7 +38,8 @@ bool splice(std::string_view bytes, std::size_t piece, bool change, std::string&
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
-    std::string_view bytes = fuzz::input(data, size);
+    const std::string mended = fuzz::mend_checksums(fuzz::input(data, size));
+    std::string_view bytes = mended;
     const std::size_t piece = fuzz::take_piece(bytes);
     std::string same;
     if (splice(bytes, piece, false, same)) {

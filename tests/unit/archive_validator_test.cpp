@@ -141,6 +141,19 @@ const Hostile kHostile[] = {
              .end();
      },
      "a size is out of range"},
+    {"ModeThatIsNoNumber",
+     [] {
+         return minimal()
+             .add({.name = "checkpoint/a.img",
+                   .twist =
+                       [](std::string& block) {
+                           RawTar::put(block, tar::kMode,
+                                       "00\xd0\xc9"
+                                       "644");
+                       }})
+             .end();
+     },
+     "something else where a number should be"},
     {"WrongChecksum",
      [] {
          std::string tarball = minimal().end();
