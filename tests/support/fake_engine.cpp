@@ -77,7 +77,8 @@ std::string spec_dump(const ContainerSpec& spec)
 {
     Json document = parse_json(R"({
         "root": {"path": "/var/lib/containers/storage/overlay/fa4e/merged"},
-        "linux": {"namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}],
+        "linux": {"namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"},
+                                 {"type": "mount"}],
                   "seccomp": {"defaultAction": "SCMP_ACT_ERRNO"},
                   "maskedPaths": ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
                   "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]}})");
