@@ -126,7 +126,11 @@ void serve(const Config& config, const sigset_t& signals)
 {
     const UniqueFd lock = lock_state(config.state_directory);
     SystemClock clock;
-    Catalog catalog{(config.state_directory / "catalog.sqlite").string()};
+    const OpenedCatalog opened = open_catalog((config.state_directory / "catalog.sqlite").string());
+    if (!opened.damaged.empty()) {
+        spdlog::error("the catalog is damaged and was moved to {}: {}", opened.damaged, opened.damage);
+    }
+    Catalog& catalog = *opened.catalog;
     TarballStore store{config.state_directory};
     podman::PodmanEngine engine{{.socket_path = config.podman_socket.string(),
                                  .call_timeout = config.podman_timeout,
@@ -152,7 +156,10 @@ void serve(const Config& config, const sigset_t& signals)
                      .doctor = {.files = {},
                                 .store = config.state_directory,
                                 .podman_socket = config.podman_socket.string(),
-                                .run = run_command}}};
+                                .run = run_command},
+                     .trust = config.trust,
+                     .verify_every = config.verify_every,
+                     .damaged_catalog = opened.damaged}};
     http::Server server{
         http::open_listeners({.socket_path = config.socket.string(),
                               .socket_group = config.socket_group,
@@ -163,6 +170,7 @@ void serve(const Config& config, const sigset_t& signals)
 
     service.reconcile();
     const std::jthread maintenance{[&service](const std::stop_token& stop) { service.maintain(stop); }};
+    const std::jthread integrity{[&service](const std::stop_token& stop) { service.keep_intact(stop); }};
     const std::jthread http{[&server] { server.run(); }};
     sd_notify(0, "READY=1");
     const auto heartbeat = begin_heartbeat(clock, catalog, server);

@@ -232,6 +232,13 @@ ExecRequest decode_command(JsonObject& object)
     return request;
 }
 
+Json encode_verification(const Verification& verify)
+{
+    Json json{{"restore", verify.restore}, {"canary", nullptr}};
+    if (verify.canary) json["canary"] = encode_hooks({*verify.canary}).front();
+    return json;
+}
+
 Json encode_result(const ExecResult& result)
 {
     return {{"exit_status", result.exit_status},
@@ -279,6 +286,7 @@ Json encode(const Template& document)
              {{"before_checkpoint", encode_hooks(document.before_checkpoint)},
               {"after_restore", encode_hooks(document.after_restore)}}},
             {"secrets", encode_secrets(document.secrets)},
+            {"verify", encode_verification(document.verify)},
             {"checkpoint_timeout", format_duration(document.checkpoint_timeout)},
             {"checkpoint_rewarm", to_string(document.rewarm)},
             {"restore_timeout", format_duration(document.restore_timeout)},
@@ -327,6 +335,7 @@ Json encode(const CheckpointHere& document)
             {"sha256", or_null(document.sha256)},
             {"created_at", format_time(document.created_at)},
             {"available_at", encode_time(document.available_at)},
+            {"verified_at", encode_time(document.verified_at)},
             {"phases", encode_phases(document.phases)},
             {"compatible", fits(document.differences)},
             {"differences", std::move(differences)},
@@ -387,6 +396,7 @@ CheckpointHere decode_checkpoint(const Json& json)
     document.sha256 = object.optional_text("sha256").value_or("");
     document.created_at = parse_time(object.text("created_at"));
     document.available_at = decode_time(object, "available_at");
+    document.verified_at = decode_time(object, "verified_at");
     document.phases = decode_phases(object);
     document.environment = object.text_map("environment");
     if (const Json* const statistics = object.child("statistics")) {
@@ -649,6 +659,14 @@ RunRequest decode_run_request(const Json& json)
     request.command = decode_command(object);
     object.finish();
     return request;
+}
+
+std::string decode_import_request(const Json& json)
+{
+    JsonObject object{json};
+    std::string name = object.text("name");
+    object.finish();
+    return name;
 }
 
 int decode_signal_request(const Json& json)

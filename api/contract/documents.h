@@ -90,6 +90,9 @@ Json encode(const RunRequest& request);
 /// Strict.
 RunRequest decode_run_request(const Json& json);
 
+/// {"name": "ckpt-..."}: what it names. Strict.
+std::string decode_import_request(const Json& json);
+
 /// {"signal": "INT"}: the number. Strict.
 int decode_signal_request(const Json& json);
 

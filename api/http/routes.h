@@ -29,6 +29,8 @@ Router make_router(Service& service, AccessOptions access = {});
 /// read the query parameters in `also`. A request whose key has begun an operation before is answered with that one.
 Response start(const Request& request, Service& service, const std::function<Operation()>& submit,
                std::vector<std::string_view> also = {});
+/// As `start`, for a request with a body, which `submit` has read.
+Response start_with_body(const Request& request, Service& service, const std::function<Operation()>& submit);
 
 /// The answer to a request whose key has come before is marked as such.
 inline constexpr const char* kReplayed = "Idempotent-Replayed";

@@ -1,4 +1,5 @@
 #include "client/commands/commands.h"
+#include "client/exit_statuses.h"
 #include "daemon/base/text.h"
 
 namespace warmd::client {
@@ -38,6 +39,7 @@ void show_checkpoint(const Context& context, const std::string& id)
         {"image id", checkpoint.image_id},
         {"size", describe_bytes(checkpoint.size_bytes)},
         {"sha256", checkpoint.sha256},
+        {"verified", checkpoint.verified_at ? format_time(*checkpoint.verified_at) : "never"},
         {"fits this host", fits(checkpoint.differences) ? "yes" : "no"}};
     for (const Difference& one : checkpoint.differences) {
         rows.push_back({one.blocks ? "  because of" : "  differs", describe(one) + ": " + one.why});
@@ -69,6 +71,53 @@ void add_rm(CLI::App& command, Context& context)
             start_operation(context, "DELETE", "/v1/checkpoints/" + percent_encode(id), true,
                             [](const Operation&) { return std::string{}; });
         }
+    });
+}
+
+void verify(const Context& context, const std::string& id, bool by_restore)
+{
+    start_operation(context, "POST",
+                    "/v1/checkpoints/" + percent_encode(id) + "/verify" + (by_restore ? "?restore=true" : ""), true,
+                    [](const Operation& operation) { return operation.checkpoint.value(); });
+}
+
+/// All that are available, the next also when one turns out to be damaged.
+void verify_all(Context& context, bool by_restore)
+{
+    for (const Json& item : context.api().get_all("/v1/checkpoints")) {
+        const contract::CheckpointHere checkpoint = contract::decode_checkpoint(item);
+        if (checkpoint.state != CheckpointState::available) continue;
+        if (by_restore && !fits(checkpoint.differences)) {
+            context.output.say(checkpoint.id.value() + " does not fit this host: skipped");
+            continue;
+        }
+        try {
+            verify(context, checkpoint.id.value(), by_restore);
+        } catch (const Error& error) {
+            print_error(error, context.output);
+            context.exit_status = kExitFailed;
+        }
+    }
+}
+
+void add_verify(CLI::App& command, Context& context)
+{
+    CLI::App* const verification = command.add_subcommand("verify",
+                                                          "Read checkpoints and compare them with their sums");
+    verification->footer("Prints the ids of those that are intact; the others are quarantined.\n"
+                         "Examples: warmctl checkpoint verify ckpt-...\n"
+                         "          warmctl checkpoint verify --all --restore");
+    const auto id = std::make_shared<std::string>();
+    const auto all = std::make_shared<bool>(false);
+    const auto by_restore = std::make_shared<bool>(false);
+    CLI::Option* const one = verification->add_option("CHECKPOINT", *id, "Its id");
+    verification->add_flag("--all", *all, "All that are available")->excludes(one);
+    verification->add_flag("--restore", *by_restore,
+                           "Restore a copy as well, ask the template's canary in it, and destroy it");
+    verification->callback([&context, id, all, by_restore] {
+        if (id->empty() && !*all) throw CLI::RequiredError{"CHECKPOINT or --all"};
+        if (*all) verify_all(context, *by_restore);
+        else verify(context, *id, *by_restore);
     });
 }
 
@@ -107,6 +156,8 @@ void add_checkpoint_command(CLI::App& app, Context& context)
     show->callback([&context, shown] { show_checkpoint(context, *shown); });
 
     add_rm(*command, context);
+    add_transfer_commands(*command, context);
+    add_verify(*command, context);
     add_prune_command(*command, context);
 
     command->callback([&context, command, target, no_wait] {

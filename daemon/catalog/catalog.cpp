@@ -4,6 +4,8 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <utility>
 
 #include "daemon/base/error.h"
@@ -16,6 +18,7 @@ namespace warmd {
 struct detail::Storage {
     std::unique_ptr<SQLite::Database> database;
     DiskReserve reserve;
+    std::string damage;  // that was found since it was opened
 };
 
 namespace {
@@ -26,13 +29,21 @@ using detail::Change;
 using SQLite::Database;
 using SQLite::Statement;
 
+constexpr const char* kMendCatalog = "systemctl restart warmd: it moves a damaged catalog aside and makes another from "
+                                     "the manifests beside the tarballs";
+
+bool is_damage(const SQLite::Exception& error)
+{
+    return error.getErrorCode() == SQLITE_CORRUPT || error.getErrorCode() == SQLITE_NOTADB;
+}
+
 [[noreturn]] void translate(const SQLite::Exception& error)
 {
-    const int code = error.getErrorCode();
-    ErrorCode meaning = ErrorCode::internal;
-    if (code == SQLITE_FULL) meaning = ErrorCode::no_space;
-    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) meaning = ErrorCode::corrupt;
-    throw Error{meaning, "the catalog failed"}.with_cause(error.what());
+    if (is_damage(error)) {
+        throw Error{ErrorCode::corrupt, "the catalog is damaged"}.with_cause(error.what()).with_hint(kMendCatalog);
+    }
+    throw Error{error.getErrorCode() == SQLITE_FULL ? ErrorCode::no_space : ErrorCode::internal, "the catalog failed"}
+        .with_cause(error.what());
 }
 
 /// `fn` changes nothing when it throws: it can be called again.
@@ -44,7 +55,11 @@ auto guarded(Guarded<detail::Storage>& guarded_storage, Fn&& fn)
             try {
                 return fn(*storage.database);
             } catch (const SQLite::Exception& error) {
+                if (is_damage(error)) storage.damage = error.what();
                 if (error.getErrorCode() != SQLITE_FULL || !storage.reserve.give_up()) translate(error);
+            } catch (const Error& error) {  // of `word`
+                if (error.code() == ErrorCode::corrupt) storage.damage = error.what();
+                throw;
             }
         }
     });
@@ -91,8 +106,10 @@ private:
 template <typename Enum>
 Enum word(std::optional<Enum> parsed, const SQLite::Column& column)
 {
-    if (!parsed) throw Error{ErrorCode::corrupt, "the catalog holds an unknown word"}.with_cause(column.getString());
-    return *parsed;
+    if (parsed) return *parsed;
+    throw Error{ErrorCode::corrupt, "the catalog holds an unknown word"}
+        .with_cause(column.getString())
+        .with_hint(kMendCatalog);
 }
 
 void write_phases(Database& database, const std::string& owner, const Phases& phases)
@@ -125,7 +142,7 @@ Phases read_phases(Database& database, const std::string& owner)
 
 constexpr const char* kCheckpointColumns =
     "id, template, template_digest, state, reason, source, image, image_id, size_bytes, sha256, created_at, "
-    "available_at, agent_socket";
+    "available_at, agent_socket, verified_at, canary";
 
 Checkpoint read_checkpoint(Database& database, Statement& row)
 {
@@ -143,6 +160,8 @@ Checkpoint read_checkpoint(Database& database, Statement& row)
     checkpoint.created_at = time_from(row.getColumn(10));
     checkpoint.available_at = optional_time_from(row.getColumn(11));
     checkpoint.agent_socket = row.getColumn(12).getString();
+    checkpoint.verified_at = optional_time_from(row.getColumn(13));
+    checkpoint.canary = row.getColumn(14).getString();
     checkpoint.phases = read_phases(database, checkpoint.id.value());
     Statement environment{database, "SELECT name, value FROM environment WHERE checkpoint = ?"};
     Binder{environment} << checkpoint.id.value();
@@ -290,6 +309,16 @@ T require(std::optional<T> row, const char* kind, const std::string& id, const c
                                                                                                list + " lists them");
 }
 
+/// Reads whatever the services read at their start. SQLite keeps no sums: damage within a value shows only here.
+void read_through(Database& database)
+{
+    read_page(database, read_checkpoint, "checkpoint", kCheckpointColumns, "1", {}, Page::all());
+    read_page(database, read_instance, "instance", kInstanceColumns, "state <> 'terminated'", {}, Page::all());
+    read_page(database, read_operation, "operation", kOperationColumns, "state IN ('queued', 'running')", {},
+              Page::all());
+    read_page(database, read_lease, "lease", kLeaseColumns, "state = 'active'", {}, Page::all());
+}
+
 Instance move_instance(Change& change, const InstanceId& id, const std::vector<InstanceState>& from, InstanceState to,
                        const std::string& reason)
 {
@@ -312,6 +341,11 @@ Instance move_instance(Change& change, const InstanceId& id, const std::vector<I
 Catalog::Catalog(const std::string& path)
 {
     const detail::DiskReserve reserve{path == ":memory:" ? "" : path + ".reserve"};
+    const auto damaged = [&path](const std::string& cause) {
+        return Error{ErrorCode::corrupt, "the catalog " + path + " is damaged"}.with_cause(cause).with_hint(
+            "move the file away; warmd then makes another from the manifests beside the tarballs");
+    };
+    bool migrated = false;
     try {
         auto database = std::make_unique<Database>(
             path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOFOLLOW, /*busyTimeout ms*/ 5000);
@@ -321,21 +355,26 @@ Catalog::Catalog(const std::string& path)
         database->exec("PRAGMA synchronous = FULL");
         database->exec("PRAGMA foreign_keys = ON");
         if (const std::string verdict = database->execAndGet("PRAGMA quick_check(1)").getString(); verdict != "ok") {
-            throw Error{ErrorCode::corrupt, "the catalog " + path + " is damaged"}.with_cause(verdict);
+            throw damaged(verdict);
         }
         detail::migrate(*database);
+        migrated = true;
         events_ = std::make_unique<detail::EventLog>(*database);
+        read_through(*database);
         reserve.take();
         database_ = std::make_unique<Guarded<detail::Storage>>(
-            detail::Storage{.database = std::move(database), .reserve = reserve});
+            detail::Storage{.database = std::move(database), .reserve = reserve, .damage = {}});
     } catch (const SQLite::Exception& error) {
         const int code = error.getErrorCode();
         if (code == SQLITE_FULL) reserve.give_up();  // the next start gets further
-        const bool damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
-        throw Error{damaged ? ErrorCode::corrupt : ErrorCode::internal, "cannot open the catalog " + path}
+        // With the schema of this version all that is read is there: what is not is damage.
+        if (is_damage(error) || (migrated && code == SQLITE_ERROR)) throw damaged(error.what());
+        throw Error{ErrorCode::internal, "cannot open the catalog " + path}
             .with_cause(error.what())
-            .with_hint(damaged ? "move the file away; warmd then starts with an empty catalog"
-                               : "the directory must exist and be writable for root");
+            .with_hint("the directory must exist and be writable for root");
+    } catch (const Error& error) {
+        if (migrated && error.code() == ErrorCode::corrupt) throw damaged(error.what() + (": " + error.cause()));
+        throw;
     }
 }
 
@@ -352,12 +391,12 @@ void Catalog::save(const Checkpoint& checkpoint)
         Binder{old} << checkpoint.id.value();
         old.exec();
         Statement insert{database, std::string{"INSERT INTO checkpoint ("} + kCheckpointColumns +
-                                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
+                                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
         Binder{insert} << checkpoint.id.value() << checkpoint.template_name.value() << checkpoint.template_digest
                        << to_string(checkpoint.state) << checkpoint.reason << checkpoint.source.value()
                        << checkpoint.image << checkpoint.image_id << static_cast<std::int64_t>(checkpoint.size_bytes)
                        << checkpoint.sha256 << checkpoint.created_at << checkpoint.available_at
-                       << checkpoint.agent_socket;
+                       << checkpoint.agent_socket << checkpoint.verified_at << checkpoint.canary;
         insert.exec();
         write_phases(database, checkpoint.id.value(), checkpoint.phases);
         for (const auto& [name, value] : checkpoint.environment) {
@@ -457,6 +496,39 @@ Instance Catalog::transition(const InstanceId& id, const std::vector<InstanceSta
         Instance instance = move_instance(change, id, from, to, reason);
         change.commit();
         return instance;
+    });
+}
+
+Checkpoint Catalog::transition(const CheckpointId& id, const std::vector<CheckpointState>& from, CheckpointState to,
+                               const std::string& reason)
+{
+    return guarded(*database_, [&](Database& database) {
+        Change change{database, *events_};
+        Checkpoint checkpoint = require(
+            read_one(database, read_checkpoint, "checkpoint", kCheckpointColumns, id.value()), "checkpoint", id.value(),
+            "/v1/checkpoints");
+        if (std::find(from.begin(), from.end(), checkpoint.state) == from.end()) {
+            throw Error{ErrorCode::conflict,
+                        "checkpoint " + id.value() + " is " + std::string{to_string(checkpoint.state)}}
+                .with_hint("GET /v1/checkpoints lists the checkpoints and their states");
+        }
+        checkpoint.state = to;
+        checkpoint.reason = reason;
+        change.note(EventKind::checkpoint, id.value(), checkpoint.template_name, to_string(to), reason);
+        Statement update{database, "UPDATE checkpoint SET state = ?, reason = ? WHERE id = ?"};
+        Binder{update} << to_string(to) << reason << id.value();
+        update.exec();
+        change.commit();
+        return checkpoint;
+    });
+}
+
+void Catalog::set_verified(const CheckpointId& id, Time at)
+{
+    guarded(*database_, [&](Database& database) {
+        Statement update{database, "UPDATE checkpoint SET verified_at = ? WHERE id = ?"};
+        Binder{update} << at << id.value();
+        update.exec();
     });
 }
 
@@ -639,6 +711,28 @@ void Catalog::nudge() const { events_->nudge(); }
 void Catalog::ping() const
 {
     guarded(*database_, [](Database& database) { database.execAndGet("SELECT count(*) FROM operation"); });
+    const std::string damage = database_->with([](const detail::Storage& storage) { return storage.damage; });
+    if (damage.empty()) return;
+    throw Error{ErrorCode::corrupt, "the catalog is damaged"}.with_cause(damage).with_hint(kMendCatalog);
+}
+
+OpenedCatalog open_catalog(const std::string& path)
+{
+    try {
+        return {.catalog = std::make_unique<Catalog>(path), .damaged = {}, .damage = {}};
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::corrupt) throw;
+        // The log has the name that the file's new one asks for: sqlite3 reads them together.
+        std::string aside = path + ".damaged-" + format_time(SystemClock{}.now());
+        std::erase(aside, ':');
+        for (const char* const part : {"-wal", "-shm", ""}) {
+            if (::rename((path + part).c_str(), (aside + part).c_str()) != 0 && errno != ENOENT) {
+                throw system_error("move the damaged catalog " + path + part + " aside", errno)
+                    .with_cause(error.cause());
+            }
+        }
+        return {.catalog = std::make_unique<Catalog>(path), .damaged = aside, .damage = error.cause()};
+    }
 }
 
 }  // namespace warmd

@@ -39,8 +39,9 @@ struct Page {
 /// make room can be recorded, and made again by `prune_history`.
 class Catalog {
 public:
-    /// Opens or creates the database. ":memory:" serves tests. Throws Error{corrupt} for a damaged file or
-    /// a schema that is newer than this program.
+    /// Opens or creates the database. ":memory:" serves tests. Throws Error{corrupt} for a damaged file, as far as
+    /// SQLite finds damage quickly and as what the services read at their start can be read; Error{conflict} for a
+    /// schema that is newer than this program.
     explicit Catalog(const std::string& path);
     ~Catalog();
     Catalog(const Catalog&) = delete;
@@ -66,6 +67,12 @@ public:
     /// that names its state if it is in another, Error{not_found} if there is none.
     Instance transition(const InstanceId& id, const std::vector<InstanceState>& from, InstanceState to,
                         const std::string& reason = {});
+
+    /// As above. The row's other columns stay as they are.
+    Checkpoint transition(const CheckpointId& id, const std::vector<CheckpointState>& from, CheckpointState to,
+                          const std::string& reason = {});
+    /// That the checkpoint was then looked at and found as it should be. Without effect when there is none.
+    void set_verified(const CheckpointId& id, Time at);
 
     /// Records an active lease and moves its instance from idle to leased, both or neither, and returns the instance.
     /// Throws Error{conflict} if it is not idle, Error{not_found} if there is none. `key`: as for an operation.
@@ -118,12 +125,22 @@ public:
     /// Makes who waits for an event look at `also` again.
     void nudge() const;
 
-    /// Throws if the database cannot be read: for health checks.
+    /// Throws if the database cannot be read, or was found to be damaged since it was opened: for health checks.
     void ping() const;
 
 private:
     std::unique_ptr<Guarded<detail::Storage>> database_;
     std::unique_ptr<detail::EventLog> events_;
 };
+
+struct OpenedCatalog {
+    std::unique_ptr<Catalog> catalog;
+    std::string damaged;  // where the damaged file is now; empty: there was none
+    std::string damage;   // what was wrong with it
+};
+
+/// Opens or creates the catalog. A damaged one is moved aside, to PATH.damaged-TIME, with its log, and a new one made:
+/// nothing is ever deleted. Throws Error as Catalog does, but for damage.
+OpenedCatalog open_catalog(const std::string& path);
 
 }  // namespace warmd

@@ -56,6 +56,9 @@ constexpr std::array kSteps{
     "    state    TEXT NOT NULL,"
     "    reason   TEXT NOT NULL"
     ") STRICT;",
+    // When a checkpoint was last found intact, and what its canary answered before the dump.
+    "ALTER TABLE checkpoint ADD COLUMN verified_at INTEGER; ALTER TABLE checkpoint ADD COLUMN canary TEXT NOT NULL "
+    "DEFAULT '';",
 };
 
 }  // namespace
@@ -65,8 +68,8 @@ void migrate(SQLite::Database& database)
     const int version = database.execAndGet("PRAGMA user_version").getInt();
     const int known = static_cast<int>(kSteps.size());
     if (version > known) {
-        throw Error{ErrorCode::corrupt, "the catalog has schema version " + std::to_string(version) +
-                                            ", this warmd knows up to " + std::to_string(known)}
+        throw Error{ErrorCode::conflict, "the catalog has schema version " + std::to_string(version) +
+                                             ", this warmd knows up to " + std::to_string(known)}
             .with_hint("install the newer warmd again, or move the catalog away");
     }
     if (version == known) return;

@@ -31,7 +31,9 @@ struct Checkpoint {
     std::string sha256;  // of the tarball, 64 hexadecimal digits; empty until `available`
     Time created_at;
     std::optional<Time> available_at;
-    Phases phases;  // of warming and of the checkpoint
+    std::optional<Time> verified_at;  // when tarball and unpacked images were last read and found intact
+    std::string canary;               // what the template's canary answered before the dump; empty where there is none
+    Phases phases;                    // of warming and of the checkpoint
     /// Where it was made, because the tarball does not say: podman, runtime, criu, kernel, architecture,
     /// cpu_model, cpu_flags, storage_driver, ... One value each.
     std::map<std::string, std::string> environment;

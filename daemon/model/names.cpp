@@ -56,12 +56,14 @@ constexpr EnumNames<CheckpointState, 7> kCheckpointStates{{{
     {CheckpointState::deleting, "deleting"},
 }}};
 
-constexpr EnumNames<OperationKind, 5> kOperationKinds{{{
+constexpr EnumNames<OperationKind, 7> kOperationKinds{{{
     {OperationKind::warm, "warm"},
     {OperationKind::checkpoint, "checkpoint"},
     {OperationKind::restore, "restore"},
     {OperationKind::terminate, "terminate"},
     {OperationKind::delete_checkpoint, "delete_checkpoint"},
+    {OperationKind::import_checkpoint, "import_checkpoint"},
+    {OperationKind::verify_checkpoint, "verify_checkpoint"},
 }}};
 
 constexpr EnumNames<OperationState, 5> kOperationStates{{{

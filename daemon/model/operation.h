@@ -10,7 +10,15 @@
 
 namespace warmd {
 
-enum class OperationKind { warm, checkpoint, restore, terminate, delete_checkpoint };
+enum class OperationKind {
+    warm,
+    checkpoint,
+    restore,
+    terminate,
+    delete_checkpoint,
+    verify_checkpoint,
+    import_checkpoint
+};
 std::string_view to_string(OperationKind kind);
 std::optional<OperationKind> operation_kind_from_string(std::string_view text);
 

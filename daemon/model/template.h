@@ -36,6 +36,15 @@ struct Hook {
     Duration timeout = std::chrono::seconds{30};
 };
 
+/// How a new checkpoint is tried out before it counts: by restoring a copy, which is destroyed afterwards.
+struct Verification {
+    bool restore = false;
+    /// Asked in the warm instance before the dump, and in the copy: its standard output and exit status must be the
+    /// same.
+    /// None: that the copy's application runs, and its agent answers, is enough.
+    std::optional<Hook> canary;
+};
+
 /// Where a secret's value comes from, read anew each time, and what gets it as an environment variable. Values are
 /// never part of a template.
 struct Secret {
@@ -88,6 +97,7 @@ struct Template {
     std::map<std::string, Secret> secrets;  // by the variable that holds the value
     std::vector<Hook> before_checkpoint;    // in this order; a failure fails the checkpoint
     std::vector<Hook> after_restore;        // in this order; a failure fails the restore
+    Verification verify;
     Duration checkpoint_timeout = std::chrono::minutes{10};
     RewarmPolicy rewarm = RewarmPolicy::automatic;
     Duration restore_timeout = std::chrono::minutes{5};

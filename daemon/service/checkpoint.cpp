@@ -6,9 +6,29 @@
 #include <utility>
 
 #include "daemon/base/error.h"
+#include "daemon/service/canary.h"
 #include "daemon/service/instance_end.h"
+#include "daemon/store/archive_validator.h"
 
 namespace warmd {
+
+namespace {
+
+/// Runs `look`, part of the look at what Podman exports, and says of a refusal what it means.
+template <typename Fn>
+void look_at_export(Fn&& look)
+{
+    try {
+        std::forward<Fn>(look)();
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::invalid_archive) throw;
+        throw Error{error.code(), std::string{"what Podman exported is refused: "} + error.what()}
+            .with_cause(error.cause())
+            .with_hint("something in the container has made files that a restore could put outside of it: remove them");
+    }
+}
+
+}  // namespace
 
 Checkpoint Checkpoints::of_template(const Template& from, OperationRun& run)
 {
@@ -64,6 +84,9 @@ Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRu
     } catch (const std::exception& error) {
         checkpoint.state = CheckpointState::failed;
         checkpoint.reason = error.what();
+        checkpoint.size_bytes = 0;  // there is no tarball
+        checkpoint.sha256.clear();
+        checkpoint.available_at.reset();
         catalog_.save(checkpoint);
         throw;
     }
@@ -74,41 +97,65 @@ Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRu
     return checkpoint;
 }
 
-void Checkpoints::export_tarball(Checkpoint& checkpoint, const Instance& source, const Template& from,
-                                 OperationRun& run)
+void Checkpoints::prepare(Checkpoint& checkpoint, const Instance& source, const Template& from, OperationRun& run)
 {
     if (!from.before_checkpoint.empty()) {
         run.phase("before_checkpoint",
                   [&] { exec_.run_hooks("before_checkpoint", from.before_checkpoint, source, {}, run.stop()); });
     }
+    if (from.verify.canary) {  // last: the copy begins where this ends
+        run.phase("canary", [&] { checkpoint.canary = ask_canary(exec_, from, source, run.stop()); });
+    }
+}
+
+void Checkpoints::export_tarball(Checkpoint& checkpoint, const Instance& source, const Template& from,
+                                 OperationRun& run)
+{
+    prepare(checkpoint, source, from, run);
     StagedTarball staged = store_.stage(checkpoint.id);
     checkpoint.state = CheckpointState::dumping;
     catalog_.save(checkpoint);
     run.phase("export", [&] {
         if (!source.agent_socket.empty()) agent_.quiesce(agent_address(source));
+        ArchiveValidator validator{ArchiveOrigin::own};
         CheckpointReport report = engine_.checkpoint(
             source.container, {.timeout = from.checkpoint_timeout},
-            [&staged](std::string_view bytes) { staged.write(bytes); }, run.stop());
+            [&staged, &validator](std::string_view bytes) {
+                staged.write(bytes);
+                look_at_export([&] { validator.write(bytes); });
+            },
+            run.stop());
+        look_at_export([&] { validator.finish(); });
         checkpoint.statistics = std::move(report.statistics);
     });
-    run.phase("publish", [&] {
-        const PublishedTarball published = staged.publish();
-        checkpoint.size_bytes = published.size_bytes;
-        checkpoint.sha256 = published.sha256;
-    });
-    checkpoint.state = CheckpointState::available;
+    const auto add_phases = [&] {
+        checkpoint.phases = source.phases;
+        for (const Phase& phase : run.phases()) {
+            const bool ours = phase.name == "before_checkpoint" || phase.name == "export" || phase.name == "publish";
+            if (ours) checkpoint.phases.push_back(phase);
+        }
+    };
+    add_phases();  // the manifest tells what can be told before it is written
     checkpoint.available_at = clock_.now();
-    checkpoint.phases = source.phases;
-    for (const Phase& phase : run.phases()) {
-        const bool ours = phase.name == "before_checkpoint" || phase.name == "export" || phase.name == "publish";
-        if (ours) checkpoint.phases.push_back(phase);
-    }
+    run.phase("publish", [&] { staged.publish(checkpoint); });
+    checkpoint.available_at.reset();
+    add_phases();
     try {
+        if (from.verify.restore) try_out(checkpoint, run);
+        checkpoint.state = CheckpointState::available;
+        checkpoint.available_at = clock_.now();
         catalog_.save(checkpoint);
     } catch (...) {
         store_.remove(checkpoint.id);
         throw;
     }
+}
+
+void Checkpoints::try_out(Checkpoint& checkpoint, OperationRun& run)
+{
+    checkpoint.state = CheckpointState::verifying;
+    catalog_.save(checkpoint);
+    restore_.try_out(checkpoint, run);
 }
 
 void Checkpoints::bring_back(Instance& source, const std::string& reason) noexcept
@@ -132,7 +179,10 @@ void Checkpoints::bring_back(Instance& source, const std::string& reason) noexce
 
 void Checkpoints::require_erasable(const Checkpoint& checkpoint)
 {
-    if (checkpoint.state != CheckpointState::pending && checkpoint.state != CheckpointState::dumping) return;
+    const bool being_made = checkpoint.state == CheckpointState::pending ||
+                            checkpoint.state == CheckpointState::dumping ||
+                            checkpoint.state == CheckpointState::verifying;
+    if (!being_made) return;
     throw Error{ErrorCode::conflict, "checkpoint " + checkpoint.id.value() + " is being made"}.with_hint(
         "cancel its operation instead: DELETE /v1/operations/{id}");
 }

@@ -6,18 +6,19 @@
 #include "daemon/service/exec.h"
 #include "daemon/service/host_view.h"
 #include "daemon/service/operations.h"
+#include "daemon/service/restore.h"
 #include "daemon/service/templates.h"
 #include "daemon/service/warm.h"
 #include "daemon/store/tarball_store.h"
 
 namespace warmd {
 
-/// Makes checkpoints: record, dump into the store's scratch directory, publish, commit, and only then
-/// remove the source.
+/// Makes checkpoints: record, dump into the store's scratch directory, publish, try out where the template wants that,
+/// commit, and only then remove the source.
 class Checkpoints {
 public:
     Checkpoints(Catalog& catalog, TarballStore& store, ContainerEngine& engine, AgentChannel& agent, Clock& clock,
-                HostView& host, Warm& warm, Exec& exec, const Templates& templates)
+                HostView& host, Warm& warm, Exec& exec, Restore& restore, const Templates& templates)
         : catalog_{catalog},
           store_{store},
           engine_{engine},
@@ -26,6 +27,7 @@ public:
           host_{host},
           warm_{warm},
           exec_{exec},
+          restore_{restore},
           templates_{templates}
     {
     }
@@ -45,7 +47,9 @@ public:
 
 private:
     Checkpoint dump(Instance& source, const Template& from, OperationRun& run);
+    void prepare(Checkpoint& checkpoint, const Instance& source, const Template& from, OperationRun& run);
     void export_tarball(Checkpoint& checkpoint, const Instance& source, const Template& from, OperationRun& run);
+    void try_out(Checkpoint& checkpoint, OperationRun& run);
     void bring_back(Instance& source, const std::string& reason) noexcept;
 
     Catalog& catalog_;
@@ -56,6 +60,7 @@ private:
     HostView& host_;
     Warm& warm_;
     Exec& exec_;
+    Restore& restore_;
     const Templates& templates_;
 };
 

@@ -96,6 +96,11 @@ void add_store(std::vector<MetricFamily>& all, const Levels& levels)
     add(store, static_cast<double>(levels.status.store.unpacked_bytes), {{"what", "unpacked"}});
     add(store, static_cast<double>(levels.status.store.free_bytes), {{"what", "free"}});
     all.push_back(std::move(store));
+    if (levels.oldest_look) {
+        all.push_back(one("warmd_oldest_verification_time_seconds",
+                          "When the checkpoint was last verified, or made, of which that was longest ago, since 1970.",
+                          seconds(levels.oldest_look->time_since_epoch())));
+    }
 }
 
 void add_process(std::vector<MetricFamily>& all)
@@ -122,6 +127,10 @@ struct Metrics::Families {
                                       .Name("warmd_operations_total")
                                       .Help("Operations that have ended.")
                                       .Register(registry);
+    Family<Counter>& verifications = prometheus::BuildCounter()
+                                         .Name("warmd_verifications_total")
+                                         .Help("Checkpoints that were read and compared, by verdict.")
+                                         .Register(registry);
     Family<Histogram>& lease_waits = prometheus::BuildHistogram()
                                          .Name("warmd_lease_wait_seconds")
                                          .Help("From a request for an instance to its lease.")
@@ -154,6 +163,11 @@ void Metrics::operation_ended(const Operation& operation, std::optional<Instance
             .Add({{"kind", kind}, {"phase", phase.name}, {"path", path ? word(to_string(*path)) : ""}}, kWorkSeconds)
             .Observe(seconds(phase.elapsed));
     }
+}
+
+void Metrics::checkpoint_verified(Verdict verdict)
+{
+    families_->verifications.Add({{"verdict", word(to_string(verdict))}}).Increment();
 }
 
 void Metrics::lease_began(const Lease& lease)

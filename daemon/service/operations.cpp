@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <set>
 
 #include "daemon/base/error.h"
 #include "daemon/base/text.h"
@@ -26,6 +27,7 @@ struct OperationRun::Shared {
 
     Operations::Work work;
     std::stop_source stop;
+    std::set<InstanceId> helpers{};
 };
 
 std::stop_token OperationRun::stop() const { return shared_->stop.get_token(); }
@@ -35,10 +37,22 @@ void OperationRun::check() const
     if (shared_->stop.stop_requested()) throw Error{ErrorCode::cancelled, "the operation was cancelled"};
 }
 
+OperationId OperationRun::id() const
+{
+    const std::scoped_lock lock{shared_->mutex};
+    return shared_->operation.id;
+}
+
 void OperationRun::set_instance(const InstanceId& id)
 {
     const std::scoped_lock lock{shared_->mutex};
     shared_->operation.instance = id;
+}
+
+void OperationRun::add_helper(const InstanceId& id)
+{
+    const std::scoped_lock lock{shared_->mutex};
+    shared_->helpers.insert(id);
 }
 
 void OperationRun::set_checkpoint(const CheckpointId& id)
@@ -189,8 +203,9 @@ void Operations::shut_down()
 bool Operations::works_on(const InstanceId& id) const
 {
     const std::scoped_lock lock{mutex_};
-    return std::any_of(live_.begin(), live_.end(),
-                       [&id](const auto& entry) { return entry.second->operation.instance == id; });
+    return std::any_of(live_.begin(), live_.end(), [&id](const auto& entry) {
+        return entry.second->operation.instance == id || entry.second->helpers.contains(id);
+    });
 }
 
 int Operations::active() const

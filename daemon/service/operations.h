@@ -28,7 +28,10 @@ public:
     /// Throws Error{cancelled} once the operation is to stop. For places with no blocking call.
     void check() const;
 
+    [[nodiscard]] OperationId id() const;
     void set_instance(const InstanceId& id);
+    /// That the operation works on this instance as well, which is nothing to tell the client of.
+    void add_helper(const InstanceId& id);
     void set_checkpoint(const CheckpointId& id);
 
     /// Runs `fn` as the named phase and records how long it took, also when it throws. Throws

@@ -5,10 +5,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
 #include "daemon/base/error.h"
+#include "daemon/base/scope_exit.h"
+#include "daemon/store/manifest.h"
 
 namespace warmd {
 
@@ -17,11 +21,43 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kSuffix = ".tar";
+constexpr std::string_view kManifestSuffix = ".json";
+constexpr std::uintmax_t kLargestManifest = std::uintmax_t{1} << 20U;
 
 void sync_directory(const fs::path& directory)
 {
     const UniqueFd handle{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     if (!handle.valid() || ::fsync(handle.get()) != 0) throw system_error("sync " + directory.string(), errno);
+}
+
+/// Makes the file, which must not exist. Durable on return but for its name.
+void write_durably(const fs::path& path, std::string_view bytes)
+{
+    const UniqueFd file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)};
+    if (!file.valid()) throw system_error("create " + path.string(), errno);
+    while (!bytes.empty()) {
+        const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) throw system_error("write " + path.string(), errno);
+        bytes.remove_prefix(static_cast<std::size_t>(count));
+    }
+    if (::fsync(file.get()) != 0) throw system_error("sync " + path.string(), errno);
+}
+
+void move_file(const fs::path& from, const fs::path& to)
+{
+    if (::rename(from.c_str(), to.c_str()) != 0) throw system_error("publish " + to.string(), errno);
+}
+
+std::vector<CheckpointId> ids_with(const fs::path& directory, std::string_view suffix)
+{
+    std::vector<CheckpointId> ids;
+    for (const fs::directory_entry& entry : fs::directory_iterator{directory}) {
+        if (entry.path().extension() == suffix && is_valid_name(entry.path().stem().string())) {
+            ids.emplace_back(entry.path().stem().string());
+        }
+    }
+    return ids;
 }
 
 void make_private_directory(const fs::path& directory)
@@ -53,6 +89,7 @@ StagedTarball::StagedTarball(fs::path staged, fs::path final_path, UnpackedImage
 StagedTarball::~StagedTarball()
 {
     if (!staged_.empty()) ::unlink(staged_.c_str());
+    if (!manifest_.empty()) ::unlink(manifest_.c_str());
 }
 
 void StagedTarball::write(std::string_view bytes)
@@ -73,18 +110,24 @@ void StagedTarball::write(std::string_view bytes)
     }
 }
 
-PublishedTarball StagedTarball::publish()
+void StagedTarball::publish(Checkpoint& checkpoint)
 {
+    checkpoint.size_bytes = size_;
+    checkpoint.sha256 = hash_->hex_digest();
     if (::fsync(file_.get()) != 0) throw system_error("sync " + staged_.string(), errno);
-    if (::rename(staged_.c_str(), final_.c_str()) != 0) throw system_error("publish " + final_.string(), errno);
-    // From here on the file to be discarded on failure is the published one.
+    manifest_ = fs::path{staged_}.replace_extension(kManifestSuffix);
+    write_durably(manifest_, encode_manifest(checkpoint));
+    // After each renaming the file to be discarded on failure is the published one.
+    const fs::path final_manifest = fs::path{final_}.replace_extension(kManifestSuffix);
+    move_file(manifest_, final_manifest);
+    manifest_ = final_manifest;
+    move_file(staged_, final_);
     staged_ = final_;
     sync_directory(final_.parent_path());
     staged_.clear();
-    PublishedTarball published{.size_bytes = size_, .sha256 = hash_->hex_digest()};
-    if (unpacked_) unpacked_->publish(published.sha256);
+    manifest_.clear();
+    if (unpacked_) unpacked_->publish(checkpoint.sha256);
     unpacked_.reset();
-    return published;
 }
 
 TarballStore::TarballStore(fs::path root)
@@ -121,26 +164,95 @@ UniqueFd TarballStore::open(const CheckpointId& id, std::uint64_t size_bytes) co
     return file;
 }
 
+UniqueFd TarballStore::open_verified(const Checkpoint& checkpoint, const ReadPace& pace)
+{
+    return open_and_verify(checkpoint, /*trust_earlier=*/true, pace);
+}
+
+void TarballStore::verify(const Checkpoint& checkpoint, const ReadPace& pace)
+{
+    static_cast<void>(open_and_verify(checkpoint, /*trust_earlier=*/false, pace));
+}
+
+UniqueFd TarballStore::open_and_verify(const Checkpoint& checkpoint, bool trust_earlier, const ReadPace& pace)
+{
+    UniqueFd file = open(checkpoint.id, checkpoint.size_bytes);
+    const FileStamp stamp = FileStamp::of(file);
+    const bool known = verified_.with([&](const std::map<CheckpointId, Verified>& verified) {
+        const auto found = verified.find(checkpoint.id);
+        return found != verified.end() && found->second.stamp == stamp && found->second.sha256 == checkpoint.sha256;
+    });
+    if (known && trust_earlier) return file;
+    const bool settled = stamp.is_settled(SystemClock{}.now());
+    const std::string found = sha256_of(file, pace);
+    if (found != checkpoint.sha256) {
+        throw Error{ErrorCode::corrupt,
+                    "the tarball of checkpoint " + checkpoint.id.value() + " is not what was stored"}
+            .with_hint("delete this checkpoint and make another")
+            .with_cause("its SHA-256 is " + found + ", the catalog says " + checkpoint.sha256);
+    }
+    // Not what has just been written: another change within the same tick of the kernel's clock would not show.
+    if (settled && FileStamp::of(file) == stamp) {
+        verified_.with([&](std::map<CheckpointId, Verified>& verified) {
+            verified[checkpoint.id] = {.stamp = stamp, .sha256 = found};
+        });
+    }
+    return file;
+}
+
 void TarballStore::remove(const CheckpointId& id)
 {
+    verified_.with([&id](std::map<CheckpointId, Verified>& verified) { verified.erase(id); });
     unpacked_.drop(id);
-    const fs::path path = path_of(id);
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw system_error("remove " + path.string(), errno);
+    for (const fs::path& path : {path_of(id), manifest_path_of(id)}) {
+        if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw system_error("remove " + path.string(), errno);
+    }
     sync_directory(checkpoints_);
 }
 
-std::vector<CheckpointId> TarballStore::list() const
-{
-    std::vector<CheckpointId> ids;
-    for (const fs::directory_entry& entry : fs::directory_iterator{checkpoints_}) {
-        if (entry.path().extension() == kSuffix) ids.emplace_back(entry.path().stem().string());
-    }
-    return ids;
-}
+std::vector<CheckpointId> TarballStore::list() const { return ids_with(checkpoints_, kSuffix); }
+std::vector<CheckpointId> TarballStore::manifests() const { return ids_with(checkpoints_, kManifestSuffix); }
 
 fs::path TarballStore::path_of(const CheckpointId& id) const
 {
     return checkpoints_ / (id.value() + std::string{kSuffix});
+}
+
+fs::path TarballStore::manifest_path_of(const CheckpointId& id) const
+{
+    return checkpoints_ / (id.value() + std::string{kManifestSuffix});
+}
+
+std::optional<Checkpoint> TarballStore::read_manifest(const CheckpointId& id) const
+{
+    const fs::path path = manifest_path_of(id);
+    std::error_code error;
+    const fs::file_status status = fs::symlink_status(path, error);
+    if (status.type() == fs::file_type::not_found) return std::nullopt;
+    const auto refuse = [&path](const std::string& why) -> Error {
+        return Error{ErrorCode::corrupt, "the manifest " + path.string() + " cannot be used"}.with_cause(why);
+    };
+    if (status.type() != fs::file_type::regular) throw refuse("it is no file");
+    if (fs::file_size(path, error) > kLargestManifest) throw refuse("it is too large");
+    std::ostringstream text;
+    text << std::ifstream{path}.rdbuf();
+    Checkpoint checkpoint;
+    try {
+        checkpoint = decode_manifest(text.str());
+    } catch (const Error& damage) {
+        throw refuse(damage.cause());
+    }
+    if (checkpoint.id != id) throw refuse("it is that of " + checkpoint.id.value());
+    return checkpoint;
+}
+
+void TarballStore::write_manifest(const Checkpoint& checkpoint)
+{
+    const fs::path staged = scratch_ / (checkpoint.id.value() + "." + random_hex(8) + std::string{kManifestSuffix});
+    const ScopeExit clean_up{[&staged]() noexcept { ::unlink(staged.c_str()); }};
+    write_durably(staged, encode_manifest(checkpoint));
+    move_file(staged, manifest_path_of(checkpoint.id));
+    sync_directory(checkpoints_);
 }
 
 void TarballStore::sweep()

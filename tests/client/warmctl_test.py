@@ -840,6 +840,21 @@ class Store(Case):
         self.assertRegex(out, r"unpacked +400 MB\n")
         self.assertEqual(json.loads(self.run_it("--json", "df")[1])["reclaimable_bytes"], 3000000)
 
+    def test_verify_reads_those_that_are_available_and_says_which_are_damaged(self):
+        damaged = {**operation("verify_checkpoint", checkpoint="ckpt-2", state="failed"),
+                   "error": {"code": "corrupt", "detail": "it is damaged", "hint": "make another"}}
+        self.daemon.answers.update({
+            "POST /v1/checkpoints/ckpt-4/verify": operation("verify_checkpoint", checkpoint="ckpt-4"),
+            "POST /v1/checkpoints/ckpt-2/verify": damaged,
+            "POST /v1/checkpoints/ckpt-1/verify": operation("verify_checkpoint", checkpoint="ckpt-1"),
+            "POST /v1/checkpoints/ckpt-4/verify?restore=true": operation("verify_checkpoint", checkpoint="ckpt-4")})
+        status, out, err = self.run_it("-q", "checkpoint", "verify", "--all")
+        self.assertEqual((status, out), (1, "ckpt-4\nckpt-1\n"))
+        self.assertIn("it is damaged", err)
+        self.assertEqual(self.run_it("-q", "checkpoint", "verify", "ckpt-4", "--restore")[:2], (0, "ckpt-4\n"))
+        self.assertEqual(self.run_it("checkpoint", "verify")[0], 2)
+        self.assertEqual(self.run_it("checkpoint", "verify", "ckpt-4", "--all")[0], 2)
+
     def test_prune_wants_to_be_sure(self):
         status, out, err = self.run_it("prune")
         self.assertEqual(status, 2)

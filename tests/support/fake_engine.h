@@ -35,6 +35,8 @@ public:
     void hang_next(const std::string& operation);
     /// A checkpoint fails after that many bytes of its tarball.
     void fail_checkpoint_after(std::size_t bytes);
+    /// The next checkpoint's changes to the root file system have a file of this name, which no container has.
+    void plant(const std::string& name);
     /// The application of the next restored container has ended by the time the restore returns.
     void end_next_restored();
     void set_open_tcp_connections(std::deque<int> counts);
@@ -110,6 +112,7 @@ private:
                      .storage_driver = "overlay"};
     bool end_next_restored_ = false;
     std::optional<std::size_t> checkpoint_limit_;
+    std::vector<std::pair<std::string, std::string>> planted_;
     std::vector<std::pair<EngineEvent, std::map<std::string, std::string>>> events_;
 };
 

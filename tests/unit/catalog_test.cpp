@@ -777,7 +777,7 @@ TEST_F(CatalogFileTest, RefusesASchemaThatIsNewerThanTheProgram)
         const Catalog catalog{path.string()};
     }
     execute("PRAGMA user_version = 999");
-    const Error error = expect_error(ErrorCode::corrupt, [this] { Catalog{path.string()}; });
+    const Error error = expect_error(ErrorCode::conflict, [this] { Catalog{path.string()}; });
     EXPECT_TRUE(contains(error.what(), "schema version 999")) << error.what();
     EXPECT_FALSE(error.hint().empty());
 }
@@ -823,9 +823,74 @@ TEST_F(CatalogFileTest, AWordThatItDoesNotKnowIsDamage)
 {
     Catalog{path.string()}.save(instance("inst-1"));
     execute("UPDATE instance SET state = 'levitating'");
+    const Error error = expect_error(ErrorCode::corrupt, [this] { Catalog{path.string()}; });
+    EXPECT_TRUE(contains(error.cause(), "levitating")) << error.cause();
+}
+
+TEST_F(CatalogFileTest, DamageThatShowsLaterIsRememberedForHealthChecks)
+{
+    Operation ended = operation("op-1");
+    ended.state = OperationState::succeeded;
+    Catalog{path.string()}.save(ended);
+    execute("UPDATE operation SET kind = 'levitate'");
     const Catalog catalog{path.string()};
-    const Error error = expect_error(ErrorCode::corrupt, [&] { static_cast<void>(catalog.get(InstanceId{"inst-1"})); });
-    EXPECT_EQ(error.cause(), "levitating");
+    EXPECT_NO_THROW(catalog.ping());
+    const Error error = expect_error(ErrorCode::corrupt, [&] { static_cast<void>(catalog.get(OperationId{"op-1"})); });
+    EXPECT_EQ(error.cause(), "levitate");
+    EXPECT_FALSE(error.hint().empty());
+    expect_error(ErrorCode::corrupt, [&] { catalog.ping(); });
+}
+
+TEST_F(CatalogFileTest, ADamagedSchemaIsDamage)
+{
+    Catalog{path.string()}.save(instance("inst-1"));
+    execute("ALTER TABLE checkpoint RENAME COLUMN image_id TO image_ie");
+    expect_error(ErrorCode::corrupt, [this] { Catalog{path.string()}; });
+}
+
+TEST_F(CatalogFileTest, ADamagedOneIsMovedAsideAndAnotherMade)
+{
+    write_file(path, std::string(8192, 'x'));
+    const OpenedCatalog opened = open_catalog(path.string());
+    EXPECT_TRUE(opened.catalog->instances(Page::all()).empty());
+    EXPECT_TRUE(opened.damaged.starts_with(path.string() + ".damaged-2")) << opened.damaged;
+    EXPECT_FALSE(opened.damage.empty());
+    EXPECT_EQ(std::filesystem::file_size(opened.damaged), 8192U);
+    opened.catalog->save(instance("inst-1"));
+}
+
+TEST_F(CatalogFileTest, AGoodOneIsOpenedAsItIs)
+{
+    Catalog{path.string()}.save(instance("inst-1"));
+    const OpenedCatalog opened = open_catalog(path.string());
+    EXPECT_EQ(opened.damaged, "");
+    EXPECT_TRUE(opened.catalog->find(InstanceId{"inst-1"}));
+}
+
+TEST_F(CatalogFileTest, MovesACheckpointFromStateToStateAndLeavesTheRestOfItsRow)
+{
+    Catalog catalog{path.string()};
+    Checkpoint row = checkpoint("ckpt-1");
+    row.state = CheckpointState::available;
+    row.canary = "status 0";
+    row.environment["kernel"] = "6.12";
+    catalog.save(row);
+    const Time at{Duration{5}};
+    catalog.set_verified(row.id, at);
+    EXPECT_EQ(catalog.transition(row.id, {CheckpointState::available}, CheckpointState::quarantined, "damaged").reason,
+              "damaged");
+    const Checkpoint moved = catalog.get(row.id);
+    EXPECT_EQ(moved.state, CheckpointState::quarantined);
+    EXPECT_EQ(moved.verified_at, at);
+    EXPECT_EQ(moved.canary, "status 0");
+    EXPECT_EQ(moved.environment.at("kernel"), "6.12");
+    EXPECT_EQ(catalog.events_after(0, 10).back().state, "quarantined");
+    expect_error(ErrorCode::conflict,
+                 [&] { catalog.transition(row.id, {CheckpointState::available}, CheckpointState::quarantined); });
+    expect_error(ErrorCode::not_found, [&] {
+        catalog.transition(CheckpointId{"ckpt-2"}, {CheckpointState::available}, CheckpointState::quarantined);
+    });
+    EXPECT_NO_THROW(catalog.set_verified(CheckpointId{"ckpt-2"}, at));
 }
 
 TEST_F(CatalogFileTest, CannotBeOpenedWhereThereIsNoDirectory)

@@ -204,6 +204,8 @@ connections = 100
 [store]
 directory = "/srv/warmd"
 history = 20
+[integrity]
+verify_every = "2d"
 [podman]
 socket = "/tmp/p.sock"
 timeout = "90s"
@@ -223,11 +225,55 @@ fills = 5
     EXPECT_EQ(config.http_connections, 100);
     EXPECT_EQ(config.state_directory, "/srv/warmd");
     EXPECT_EQ(config.history, 20);
+    EXPECT_EQ(config.verify_every, 48h);
     EXPECT_EQ(config.podman_socket, "/tmp/p.sock");
     EXPECT_EQ(config.podman_timeout, 90s);
     EXPECT_EQ(config.operation_workers, 2);
     EXPECT_EQ(config.operation_queue, 3);
     EXPECT_EQ(config.pool_fills, 5);
+}
+
+TEST_F(ConfigTest, CheckpointsAreVerifiedOnceAWeekUnlessThatIsOff)
+{
+    EXPECT_EQ(load().verify_every, 168h);
+    daemon("[integrity]\nverify_every = \"off\"\n");
+    EXPECT_EQ(load().verify_every, Duration::zero());
+    EXPECT_TRUE(problems.empty()) << all_problems();
+    daemon("[integrity]\nverify_every = \"1s\"\n");
+    load();
+    EXPECT_TRUE(reported("warmd.toml", 2, "integrity.verify_every must be \"1m\" at least")) << all_problems();
+    daemon("[integrity]\nverify_every = \"weekly\"\n");
+    load();
+    EXPECT_TRUE(reported("warmd.toml", 2, "integrity.verify_every must be a duration")) << all_problems();
+}
+
+TEST_F(ConfigTest, ACanaryHasNewCheckpointsTriedOut)
+{
+    const Template plain = load_template("image = \"x\"\n");
+    EXPECT_FALSE(plain.verify.restore);
+    EXPECT_FALSE(plain.verify.canary);
+    const Template with = load_template("image = \"x\"\n[verify]\nexec = [\"ls\", \"/\"]\ntimeout = \"5s\"\n");
+    EXPECT_TRUE(with.verify.restore);
+    ASSERT_TRUE(with.verify.canary);
+    EXPECT_EQ(with.verify.canary->command, (std::vector<std::string>{"ls", "/"}));
+    EXPECT_EQ(with.verify.canary->timeout, 5s);
+    EXPECT_NE(with.digest, plain.digest);  // it runs in what is dumped
+    EXPECT_EQ(*load_template("image = \"x\"\n[verify]\ncode = \"1\"\n").verify.canary->code, "1");
+    const Template without = load_template("image = \"x\"\n[verify]\nrestore = true\n");
+    EXPECT_TRUE(without.verify.restore);
+    EXPECT_FALSE(without.verify.canary);
+    EXPECT_EQ(without.digest, plain.digest);
+}
+
+TEST_F(ConfigTest, RefusesACanaryThatIsNone)
+{
+    add_template("octave", "image = \"x\"\n[verify]\nexec = [\"ls\"]\ncode = \"1\"\n");
+    load();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 3, "verify.exec and code cannot both be")) << all_problems();
+    add_template("octave", "image = \"x\"\n[verify]\nrestore = false\ncode = \"1\"\nwhy = 1\n");
+    load();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 3, "verify.restore must not be false")) << all_problems();
+    EXPECT_EQ(problems.size(), 2U) << all_problems();
 }
 
 TEST_F(ConfigTest, ReadsEveryKeyOfATemplate)

@@ -57,6 +57,7 @@ Checkpoint some_checkpoint()
     checkpoint.sha256 = std::string(64, 'a');
     checkpoint.created_at = Time{1s};
     checkpoint.available_at = Time{2s};
+    checkpoint.verified_at = Time{3s};
     checkpoint.phases = some_phases();
     checkpoint.environment = {{"criu", "3.17.1"}, {"kernel", "6.1"}};
     checkpoint.statistics = {{"criu.pages_written", INT64_MAX}, {"rootfs.repaired_entries", 0}};
@@ -183,6 +184,7 @@ TEST(CheckpointDocument, ComesBackAsItWentOut)
     EXPECT_EQ(in.sha256, out.sha256);
     EXPECT_EQ(in.created_at, out.created_at);
     EXPECT_EQ(in.available_at, out.available_at);
+    EXPECT_EQ(in.verified_at, out.verified_at);
     EXPECT_EQ(in.phases, out.phases);
     EXPECT_EQ(in.environment, out.environment);
     EXPECT_EQ(in.statistics, out.statistics);
@@ -234,8 +236,9 @@ TEST(OperationDocument, ComesBackAsItWentOut)
 
 TEST(OperationDocument, EveryKindAndStateComesBack)
 {
-    for (const auto kind : {OperationKind::warm, OperationKind::checkpoint, OperationKind::restore,
-                            OperationKind::terminate, OperationKind::delete_checkpoint}) {
+    for (const auto kind :
+         {OperationKind::warm, OperationKind::checkpoint, OperationKind::restore, OperationKind::terminate,
+          OperationKind::delete_checkpoint, OperationKind::verify_checkpoint}) {
         for (const auto state : {OperationState::queued, OperationState::running, OperationState::succeeded,
                                  OperationState::failed, OperationState::cancelled}) {
             Operation out = some_operation();
@@ -279,6 +282,15 @@ TEST(TemplateDocument, SaysHowTheApplicationIsWarmed)
     EXPECT_EQ(json.at("warm").at("started"), Json::parse(R"({"exec": ["true"], "timeout": "2m"})"));
     EXPECT_EQ(json.at("warm").at("poll_interval"), "20ms");
     EXPECT_EQ(json.at("exec_timeout"), "1h");
+}
+
+TEST(TemplateDocument, SaysHowANewCheckpointIsTriedOut)
+{
+    Template document;
+    EXPECT_EQ(encode(document).at("verify"), Json::parse(R"({"restore": false, "canary": null})"));
+    document.verify = {.restore = true, .canary = Hook{.command = {"id"}, .code = {}, .timeout = 3s}};
+    EXPECT_EQ(encode(document).at("verify"),
+              Json::parse(R"({"restore": true, "canary": {"command": ["id"], "timeout": "3s"}})"));
 }
 
 TEST(TemplateDocument, ShowsTheNamesOfVariablesAndNotTheirValues)

@@ -73,6 +73,20 @@ TEST_F(CheckpointTest, AStreamThatBreaksOffIsNotPublishedAndTheInstanceIsBrought
     EXPECT_EQ(exec(source.id, "echo alive"), "alive\n");
 }
 
+TEST_F(CheckpointTest, AHostileExportIsNotPublishedAndTheInstanceIsBroughtBack)
+{
+    const Instance source = warm();
+    engine.plant("../../etc/cron.d/evil");
+    const Operation done = finish(service().checkpoint(source.id));
+    EXPECT_EQ(done.state, OperationState::failed);
+    ASSERT_TRUE(done.error);
+    EXPECT_EQ(done.error->code(), ErrorCode::invalid_archive);
+    EXPECT_TRUE(contains(done.error->what(), "../../etc/cron.d/evil has .. in it")) << done.error->what();
+    expect_no_trace();
+    EXPECT_EQ(catalog().get(source.id).state, InstanceState::idle);
+    EXPECT_EQ(exec(source.id, "echo alive"), "alive\n");
+}
+
 TEST_F(CheckpointTest, AnInstanceThatCannotBeBroughtBackIsTerminated)
 {
     const Instance source = warm();
