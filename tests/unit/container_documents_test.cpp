@@ -198,7 +198,7 @@ const Demand kDemands[] = {
     {"NamespaceOfAnother", "config", R"({"op":"add","path":"/pidNsCtr","value":"abc"})", "pidNsCtr"},
     {"PidFile", "config", R"({"op":"replace","path":"/conmonPidFile","value":"/etc/cron.d/evil"})", "conmonPidFile"},
     {"PidFileWithParent", "config",
-     R"({"op":"replace","path":"/pid_file","value":"/run/containers/storage/overlay-containers/../etc/userdata/pidfile"})",
+     R"({"op":"add","path":"/pid_file","value":"/run/containers/storage/overlay-containers/../userdata/pidfile"})",
      "pid_file"},
     {"Unmount", "config", R"({"op":"replace","path":"/mounts/0","value":"/home"})", "mounts"},
     {"Runtime", "config", R"({"op":"replace","path":"/runtime","value":"/tmp/evil"})", "runtime"},
@@ -213,7 +213,7 @@ const Demand kDemands[] = {
 };
 
 INSTANTIATE_TEST_SUITE_P(Demands, Demanding, ::testing::ValuesIn(kDemands),
-                         [](const auto& one) { return std::string{one.param.name}; });
+                         [](const auto& info) { return std::string{info.param.name}; });
 
 TEST(ContainerDocuments, ANameThatComesTwiceIsRefused)
 {
