@@ -40,9 +40,9 @@ struct ServiceOptions {
     std::filesystem::path agent;   // see Probe
     std::filesystem::path primed;  // see Primer; empty: nothing is primed
     DoctorOptions doctor;
-    TrustOptions trust;
     Duration verify_every = Duration::zero();  // see Integrity
     std::string damaged_catalog;               // where the damaged catalog is that this one takes the place of
+    TrustOptions trust;
 };
 
 struct RestoreRequest {
