@@ -217,9 +217,9 @@ private:
     Input input_;
     fs::path images_;
     UniqueFd rest_file_;
+    Sha256 rest_sum_;  // both outlive `out_`, which writes when it is given up
     Archive in_{archive_read_new(), &archive_read_free};
-    Sha256 rest_sum_;
-    Archive out_{archive_write_new(), &archive_write_free};  // after what it writes to: freeing it writes what is left
+    Archive out_{archive_write_new(), &archive_write_free};
     UnpackedSums sums_;
     bool found_ = false;
     std::uint64_t unlooked_ = 0;
