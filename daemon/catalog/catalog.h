@@ -139,8 +139,8 @@ struct OpenedCatalog {
     std::string damage;   // what was wrong with it
 };
 
-/// Opens or creates the catalog. A damaged one is moved aside, to PATH.damaged-TIME, with its log, and a new one made:
-/// nothing is ever deleted. Throws Error as Catalog does, but for damage.
+/// Opens or creates the catalog. A damaged one is moved aside, to PATH.damaged-TIME, with what SQLite has left of its
+/// log, and a new one made: nothing is ever deleted. Throws Error as Catalog does, but for damage.
 OpenedCatalog open_catalog(const std::string& path);
 
 }  // namespace warmd

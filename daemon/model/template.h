@@ -39,8 +39,7 @@ struct Hook {
 /// How a new checkpoint is tried out before it counts: by restoring a copy, which is destroyed afterwards.
 struct Verification {
     bool restore = false;
-    /// Asked in the warm instance before the dump, and in the copy: its standard output and exit status must be the
-    /// same.
+    /// Asked in the warm instance before the dump and in the copy: standard output and exit status must be the same.
     /// None: that the copy's application runs, and its agent answers, is enough.
     std::optional<Hook> canary;
 };
