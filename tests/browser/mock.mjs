@@ -227,6 +227,7 @@ export class Mock {
             version: data.version, started_at: data.started_at, recovered: true, templates: data.pools.length,
             operations: { active: data.operations.filter((each) => each.finished_at === null).length }, instances: { live: data.instances.length }, leases: { active: data.leases.length },
             pools: data.pools, checkpoints: { available: available.length, bytes: available.reduce((sum, each) => sum + each.size_bytes, 0) },
+            catalog: { rebuilt_checkpoints: 0, damaged_file: null },
             store: { free_bytes: 52_428_800_000, total_bytes: 120_000_000_000, unpacked_bytes: 2_147_483_648 }, last_event: this.newest,
         };
     }
