@@ -131,7 +131,7 @@ void serve(const Config& config, const sigset_t& signals)
         spdlog::error("the catalog is damaged and was moved to {}: {}", opened.damaged, opened.damage);
     }
     Catalog& catalog = *opened.catalog;
-    TarballStore store{config.state_directory};
+    TarballStore store{config.state_directory, config.min_free_bytes};
     podman::PodmanEngine engine{{.socket_path = config.podman_socket.string(),
                                  .call_timeout = config.podman_timeout,
                                  .spool_directory = store.scratch().string()}};
@@ -151,6 +151,7 @@ void serve(const Config& config, const sigset_t& signals)
                      .pools = {.parallel_fills = config.pool_fills,
                                .max_waiting = config.http_streams / 2,
                                .available_memory = available_memory},
+                     .retention = config.retention,
                      .agent = agent_program(),
                      .primed = config.socket.parent_path() / "primed",
                      .doctor = {.files = {},

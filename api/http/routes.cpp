@@ -30,6 +30,7 @@ Router make_router(Service& service, AccessOptions access)
     add_instance_routes(router, service);
     add_pool_routes(router, service);
     add_operation_routes(router, service);
+    add_store_routes(router, service);
     add_event_routes(router, service);
     add_web_routes(router);
     router.observe([&service](const std::string& route, const std::string& method, int status, Duration elapsed) {

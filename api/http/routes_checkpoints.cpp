@@ -58,6 +58,16 @@ void add_checkpoint_routes(Router& router, Service& service)
                                  {"restore"});
                 },
                 {.role = Role::admin, .pace = Pace::lengthy, .keyed = true});
+    const auto answer_pinned = [&service](const Request& request, bool pinned) {
+        request.allow_query({});
+        request.expect_no_body();
+        const Checkpoint now = service.set_pinned(request.id<CheckpointId>("id"), pinned);
+        return Response::json(contract::encode(contract::CheckpointHere{now, service.host().differences(now)}));
+    };
+    router.post("/v1/checkpoints/{id}/pin",
+                [answer_pinned](const Request& request) { return answer_pinned(request, true); });
+    router.del("/v1/checkpoints/{id}/pin",
+               [answer_pinned](const Request& request) { return answer_pinned(request, false); });
     router.post(
         "/v1/checkpoints/{id}/restore",
         [&service](const Request& request) {

@@ -14,9 +14,10 @@ void list_checkpoints(const Context& context, const std::string& template_name)
         if (context.output.json) context.output.print_json(item);
         const contract::CheckpointHere entry = contract::decode_checkpoint(item);
         const bool misfit = entry.state == CheckpointState::available && !fits(entry.differences);
+        std::string reason = misfit ? "does not fit this host: " + describe_blocking(entry.differences) : entry.reason;
+        if (entry.pinned) reason = reason.empty() ? "pinned" : "pinned; " + reason;
         rows.push_back({entry.id.value(), entry.template_name.value(), std::string{to_string(entry.state)},
-                        describe_bytes(entry.size_bytes), describe_age(entry.created_at),
-                        misfit ? "does not fit this host: " + describe_blocking(entry.differences) : entry.reason});
+                        describe_bytes(entry.size_bytes), describe_age(entry.created_at), std::move(reason)});
     }
     if (!context.output.json) context.output.print_table(rows);
 }
@@ -35,6 +36,8 @@ void show_checkpoint(const Context& context, const std::string& id)
         {"state",
          std::string{to_string(checkpoint.state)} + (checkpoint.reason.empty() ? "" : ": " + checkpoint.reason)},
         {"created", format_time(checkpoint.created_at)},
+        {"last used", checkpoint.used_at ? format_time(*checkpoint.used_at) : "never"},
+        {"pinned", checkpoint.pinned ? "yes" : "no"},
         {"image", checkpoint.image},
         {"image id", checkpoint.image_id},
         {"size", describe_bytes(checkpoint.size_bytes)},
@@ -121,11 +124,31 @@ void add_verify(CLI::App& command, Context& context)
     });
 }
 
+void add_pin(CLI::App& command, Context& context, bool pinned)
+{
+    CLI::App* const pin = command.add_subcommand(
+        pinned ? "pin" : "unpin",
+        pinned ? "Keep checkpoints, whatever the bounds say" : "Let pinned checkpoints go again");
+    pin->footer(pinned ? "Nothing deletes a pinned one: no bound of [retention], no prune and no `checkpoint rm`.\n"
+                         "Example: warmctl checkpoint pin ckpt-..."
+                       : "Example: warmctl checkpoint unpin ckpt-...");
+    const auto ids = std::make_shared<std::vector<std::string>>();
+    pin->add_option("CHECKPOINT", *ids, "Their ids")->required();
+    pin->callback([&context, ids, pinned] {
+        const ApiClient api = context.api();
+        for (const std::string& id : *ids) {
+            const std::string path = "/v1/checkpoints/" + percent_encode(id) + "/pin";
+            const Json now = pinned ? api.post(path) : api.del(path);
+            if (context.output.json) context.output.print_json(now);
+        }
+    });
+}
+
 }  // namespace
 
 void add_checkpoint_command(CLI::App& app, Context& context)
 {
-    CLI::App* const command = app.add_subcommand("checkpoint", "Make checkpoints, list, show and delete them");
+    CLI::App* const command = app.add_subcommand("checkpoint", "Make checkpoints, list, show, pin and delete them");
     command->footer("Prints the checkpoint's id.\nExamples: warmctl checkpoint octave        (warms it first)\n"
                     "          warmctl checkpoint inst-...      (ends that instance)\n"
                     "          warmctl checkpoint list");
@@ -158,6 +181,8 @@ void add_checkpoint_command(CLI::App& app, Context& context)
     add_rm(*command, context);
     add_transfer_commands(*command, context);
     add_verify(*command, context);
+    add_pin(*command, context, true);
+    add_pin(*command, context, false);
     add_prune_command(*command, context);
 
     command->callback([&context, command, target, no_wait] {

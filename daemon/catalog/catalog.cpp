@@ -37,12 +37,33 @@ bool is_damage(const SQLite::Exception& error)
     return error.getErrorCode() == SQLITE_CORRUPT || error.getErrorCode() == SQLITE_NOTADB;
 }
 
-[[noreturn]] void translate(const SQLite::Exception& error)
+/// What the system said when the log, or the database itself, could not be read or written.
+int last_errno(Database& database)
+{
+    int number = 0;
+    sqlite3_file* log = nullptr;
+    sqlite3_file_control(database.getHandle(), nullptr, SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (log != nullptr && log->pMethods != nullptr) {
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number);
+    }
+    if (number == 0) sqlite3_file_control(database.getHandle(), nullptr, SQLITE_FCNTL_LAST_ERRNO, &number);
+    return number;
+}
+
+/// SQLite itself takes only ENOSPC of a write() for a full disk: not a quota, and not what fsync() says.
+bool is_full(const SQLite::Exception& error, Database& database)
+{
+    if (error.getErrorCode() != SQLITE_IOERR) return error.getErrorCode() == SQLITE_FULL;
+    const int number = last_errno(database);
+    return number == ENOSPC || number == EDQUOT;
+}
+
+[[noreturn]] void translate(const SQLite::Exception& error, Database& database)
 {
     if (is_damage(error)) {
         throw Error{ErrorCode::corrupt, "the catalog is damaged"}.with_cause(error.what()).with_hint(kMendCatalog);
     }
-    throw Error{error.getErrorCode() == SQLITE_FULL ? ErrorCode::no_space : ErrorCode::internal, "the catalog failed"}
+    throw Error{is_full(error, database) ? ErrorCode::no_space : ErrorCode::internal, "the catalog failed"}
         .with_cause(error.what());
 }
 
@@ -56,7 +77,8 @@ auto guarded(Guarded<detail::Storage>& guarded_storage, Fn&& fn)
                 return fn(*storage.database);
             } catch (const SQLite::Exception& error) {
                 if (is_damage(error)) storage.damage = error.what();
-                if (error.getErrorCode() != SQLITE_FULL || !storage.reserve.give_up()) translate(error);
+                if (is_full(error, *storage.database) && storage.reserve.give_up()) continue;
+                translate(error, *storage.database);
             } catch (const Error& error) {  // of `word`
                 if (error.code() == ErrorCode::corrupt) storage.damage = error.what();
                 throw;
@@ -142,7 +164,7 @@ Phases read_phases(Database& database, const std::string& owner)
 
 constexpr const char* kCheckpointColumns =
     "id, template, template_digest, state, reason, source, image, image_id, size_bytes, sha256, created_at, "
-    "available_at, agent_socket, verified_at, canary";
+    "available_at, agent_socket, verified_at, canary, pinned, used_at";
 
 Checkpoint read_checkpoint(Database& database, Statement& row)
 {
@@ -162,6 +184,8 @@ Checkpoint read_checkpoint(Database& database, Statement& row)
     checkpoint.agent_socket = row.getColumn(12).getString();
     checkpoint.verified_at = optional_time_from(row.getColumn(13));
     checkpoint.canary = row.getColumn(14).getString();
+    checkpoint.pinned = row.getColumn(15).getInt() != 0;
+    checkpoint.used_at = optional_time_from(row.getColumn(16));
     checkpoint.phases = read_phases(database, checkpoint.id.value());
     Statement environment{database, "SELECT name, value FROM environment WHERE checkpoint = ?"};
     Binder{environment} << checkpoint.id.value();
@@ -174,6 +198,22 @@ Checkpoint read_checkpoint(Database& database, Statement& row)
         checkpoint.statistics.emplace(statistics.getColumn(0).getString(), statistics.getColumn(1).getInt64());
     }
     return checkpoint;
+}
+
+void mark_used(Database& database, const CheckpointId& id, Time now)
+{
+    Statement used{database, "UPDATE checkpoint SET used_at = ? WHERE id = ?"};
+    Binder{used} << now << id.value();
+    used.exec();
+}
+
+void set_checkpoint_state(Change& change, const Checkpoint& checkpoint, CheckpointState state,
+                          const std::string& reason)
+{
+    change.note(EventKind::checkpoint, checkpoint.id.value(), checkpoint.template_name, to_string(state), reason);
+    Statement update{change.database(), "UPDATE checkpoint SET state = ?, reason = ? WHERE id = ?"};
+    Binder{update} << to_string(state) << reason << checkpoint.id.value();
+    update.exec();
 }
 
 constexpr const char* kInstanceColumns =
@@ -248,6 +288,41 @@ constexpr const char* kOperationColumns =
     "id, kind, state, template, instance, checkpoint, phase, created_at, started_at, finished_at, error_code, "
     "error_message, error_hint, error_field, error_cause";
 
+void write_deletions(Database& database, const Operation& operation)
+{
+    std::int64_t position = 0;
+    for (const Deletion& deletion : operation.deletions) {
+        Statement insert{database,
+                         "INSERT INTO deletion (operation, position, checkpoint, template, state, size_bytes, "
+                         "created_at, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"};
+        Binder{insert} << operation.id.value() << position++ << deletion.checkpoint.value()
+                       << deletion.template_name.value() << to_string(deletion.state)
+                       << static_cast<std::int64_t>(deletion.size_bytes) << deletion.created_at
+                       << to_string(deletion.reason);
+        insert.exec();
+    }
+}
+
+std::vector<Deletion> read_deletions(Database& database, const OperationId& operation)
+{
+    Statement row{
+        database,
+        "SELECT checkpoint, template, state, size_bytes, created_at, reason FROM deletion WHERE operation = ? "
+        "ORDER BY position"};
+    Binder{row} << operation.value();
+    std::vector<Deletion> deletions;
+    while (row.executeStep()) {
+        deletions.push_back(
+            {.checkpoint = CheckpointId{row.getColumn(0).getString()},
+             .template_name = TemplateName{row.getColumn(1).getString()},
+             .state = word(checkpoint_state_from_string(row.getColumn(2).getString()), row.getColumn(2)),
+             .size_bytes = static_cast<std::uint64_t>(row.getColumn(3).getInt64()),
+             .created_at = time_from(row.getColumn(4)),
+             .reason = word(deletion_reason_from_string(row.getColumn(5).getString()), row.getColumn(5))});
+    }
+    return deletions;
+}
+
 Operation read_operation(Database& database, Statement& row)
 {
     Operation operation;
@@ -268,6 +343,7 @@ Operation read_operation(Database& database, Statement& row)
                               .with_cause(row.getColumn(14).getString());
     }
     operation.phases = read_phases(database, operation.id.value());
+    operation.deletions = read_deletions(database, operation.id);
     return operation;
 }
 
@@ -386,17 +462,28 @@ void Catalog::save(const Checkpoint& checkpoint)
         Change change{database, *events_};
         change.note(EventKind::checkpoint, checkpoint.id.value(), checkpoint.template_name, to_string(checkpoint.state),
                     checkpoint.reason);
+        bool pinned = checkpoint.pinned;
+        std::optional<Time> used_at = checkpoint.used_at;
+        {
+            Statement kept{database, "SELECT pinned, used_at FROM checkpoint WHERE id = ?"};
+            Binder{kept} << checkpoint.id.value();
+            if (kept.executeStep()) {
+                pinned = kept.getColumn(0).getInt() != 0;
+                used_at = optional_time_from(kept.getColumn(1));
+            }
+        }
         // Deleted first: what belongs to the old row goes with it.
         Statement old{database, "DELETE FROM checkpoint WHERE id = ?"};
         Binder{old} << checkpoint.id.value();
         old.exec();
         Statement insert{database, std::string{"INSERT INTO checkpoint ("} + kCheckpointColumns +
-                                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
+                                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
         Binder{insert} << checkpoint.id.value() << checkpoint.template_name.value() << checkpoint.template_digest
                        << to_string(checkpoint.state) << checkpoint.reason << checkpoint.source.value()
                        << checkpoint.image << checkpoint.image_id << static_cast<std::int64_t>(checkpoint.size_bytes)
                        << checkpoint.sha256 << checkpoint.created_at << checkpoint.available_at
-                       << checkpoint.agent_socket << checkpoint.verified_at << checkpoint.canary;
+                       << checkpoint.agent_socket << checkpoint.verified_at << checkpoint.canary << std::int64_t{pinned}
+                       << used_at;
         insert.exec();
         write_phases(database, checkpoint.id.value(), checkpoint.phases);
         for (const auto& [name, value] : checkpoint.environment) {
@@ -441,6 +528,7 @@ void Catalog::save(const Operation& operation, const std::optional<RequestKey>& 
                        << error(&Error::field) << error(&Error::cause);
         insert.exec();
         write_phases(database, operation.id.value(), operation.phases);
+        write_deletions(database, operation);
         if (key) write_key(database, *key, operation.id.value(), operation.created_at);
         change.commit();
     });
@@ -532,12 +620,82 @@ void Catalog::set_verified(const CheckpointId& id, Time at)
     });
 }
 
+void Catalog::begin_restore(const Instance& instance)
+{
+    guarded(*database_, [this, &instance](Database& database) {
+        Change change{database, *events_};
+        const std::string& id = instance.checkpoint.value();
+        const Checkpoint from = require(read_one(database, read_checkpoint, "checkpoint", kCheckpointColumns, id),
+                                        "checkpoint", id, "/v1/checkpoints");
+        if (from.state != CheckpointState::available) {
+            throw Error{ErrorCode::conflict, "checkpoint " + id + " is " + std::string{to_string(from.state)}}
+                .with_cause(from.reason)
+                .with_hint("GET /v1/checkpoints lists those that are available");
+        }
+        mark_used(database, from.id, instance.created_at);
+        write_instance(change, instance);
+        change.commit();
+    });
+}
+
+Checkpoint Catalog::set_pinned(const CheckpointId& id, bool pinned)
+{
+    return guarded(*database_, [this, &id, pinned](Database& database) {
+        Change change{database, *events_};
+        Checkpoint checkpoint = require(
+            read_one(database, read_checkpoint, "checkpoint", kCheckpointColumns, id.value()), "checkpoint", id.value(),
+            "/v1/checkpoints");
+        if (checkpoint.pinned == pinned) return checkpoint;
+        const bool keepable = checkpoint.state == CheckpointState::available ||
+                              checkpoint.state == CheckpointState::quarantined;
+        if (pinned && !keepable) {
+            throw Error{ErrorCode::conflict,
+                        "checkpoint " + id.value() + " is " + std::string{to_string(checkpoint.state)}}
+                .with_hint("only what is available or quarantined can be pinned");
+        }
+        checkpoint.pinned = pinned;
+        change.tell(EventKind::checkpoint, id.value(), checkpoint.template_name, to_string(checkpoint.state),
+                    pinned ? "it was pinned" : "it was unpinned");
+        Statement update{database, "UPDATE checkpoint SET pinned = ? WHERE id = ?"};
+        Binder{update} << std::int64_t{pinned} << id.value();
+        update.exec();
+        change.commit();
+        return checkpoint;
+    });
+}
+
+Checkpoint Catalog::begin_deletion(const CheckpointId& id, const std::string& reason, bool spare_used)
+{
+    return guarded(*database_, [&](Database& database) {
+        Change change{database, *events_};
+        Checkpoint checkpoint = require(
+            read_one(database, read_checkpoint, "checkpoint", kCheckpointColumns, id.value()), "checkpoint", id.value(),
+            "/v1/checkpoints");
+        require_deletable(checkpoint);
+        if (spare_used && checkpoint.state == CheckpointState::deleting) {
+            throw Error{ErrorCode::conflict, "checkpoint " + id.value() + " is being deleted"};
+        }
+        if (spare_used) {
+            Statement live{database, "SELECT id FROM instance WHERE checkpoint = ? AND state <> 'terminated' LIMIT 1"};
+            Binder{live} << id.value();
+            if (live.executeStep()) {
+                throw Error{ErrorCode::conflict, "instance " + live.getColumn(0).getString() +
+                                                     " was restored from checkpoint " + id.value() + " and lives"};
+            }
+        }
+        set_checkpoint_state(change, checkpoint, CheckpointState::deleting, reason);
+        change.commit();
+        return checkpoint;
+    });
+}
+
 Instance Catalog::begin(const Lease& lease, const std::optional<RequestKey>& key)
 {
     return guarded(*database_, [&](Database& database) {
         Change change{database, *events_};
         Instance instance = move_instance(change, lease.instance, {InstanceState::idle}, InstanceState::leased, {});
         write_lease(change, lease, {});
+        mark_used(database, instance.checkpoint, lease.created_at);
         if (key) write_key(database, *key, lease.id.value(), lease.created_at);
         change.commit();
         return instance;
@@ -616,12 +774,12 @@ std::optional<Checkpoint> Catalog::newest_available(const TemplateName& template
     }
 }
 
-void Catalog::erase(const CheckpointId& id)
+void Catalog::erase(const CheckpointId& id, const std::string& reason)
 {
-    guarded(*database_, [this, &id](Database& database) {
+    guarded(*database_, [this, &id, &reason](Database& database) {
         Change change{database, *events_};
         const auto old = read_one(database, read_checkpoint, "checkpoint", kCheckpointColumns, id.value());
-        if (old) change.note(EventKind::checkpoint, id.value(), old->template_name, "deleted", {});
+        if (old) change.note(EventKind::checkpoint, id.value(), old->template_name, "deleted", reason);
         write_phases(database, id.value(), {});
         Statement row{database, "DELETE FROM checkpoint WHERE id = ?"};
         Binder{row} << id.value();

@@ -47,7 +47,8 @@ public:
     Catalog(const Catalog&) = delete;
     Catalog& operator=(const Catalog&) = delete;
 
-    /// Inserts the row or replaces it whole, with its phases.
+    /// Inserts the row or replaces it whole, with its phases. But an existing one stays pinned, or not, and used when
+    /// it was: these are written below.
     void save(const Checkpoint& checkpoint);
     void save(const Instance& instance);
     /// With `key`: also that a request with it began this operation, both or neither.
@@ -74,8 +75,23 @@ public:
     /// That the checkpoint was then looked at and found as it should be. Without effect when there is none.
     void set_verified(const CheckpointId& id, Time at);
 
-    /// Records an active lease and moves its instance from idle to leased, both or neither, and returns the instance.
-    /// Throws Error{conflict} if it is not idle, Error{not_found} if there is none. `key`: as for an operation.
+    /// Records an instance that is going to be restored, and that its checkpoint is used now, both or neither: from
+    /// then on `begin_deletion` can spare it. Throws Error{conflict} unless the checkpoint is available,
+    /// Error{not_found} if there is none.
+    void begin_restore(const Instance& instance);
+
+    /// Pins a checkpoint, or takes that back, and returns it as it then is. Throws Error{not_found}, and
+    /// Error{conflict} for one to be pinned that is neither available nor quarantined.
+    Checkpoint set_pinned(const CheckpointId& id, bool pinned);
+
+    /// Moves the checkpoint to deleting, for that reason, and returns it as it was. Throws Error{not_found}, and
+    /// Error{conflict} for one that is being made or pinned or, with `spare_used`, that a live instance came from or
+    /// somebody deletes.
+    Checkpoint begin_deletion(const CheckpointId& id, const std::string& reason, bool spare_used);
+
+    /// Records an active lease, and that the checkpoint of its instance is used now, and moves its instance from idle
+    /// to leased, all or nothing, and returns the instance. Throws Error{conflict} if it is not idle, Error{not_found}
+    /// if there is none. `key`: as for an operation.
     Instance begin(const Lease& lease, const std::optional<RequestKey>& key = std::nullopt);
     /// Records the end of a lease and moves its instance, if that is leased, to draining, both or neither. Returns the
     /// instance if it was moved.
@@ -96,7 +112,8 @@ public:
         const TemplateName& template_name, const std::string& digest,
         const std::function<bool(const Checkpoint&)>& fits = {}) const;
 
-    void erase(const CheckpointId& id);
+    /// Forgets the row. The event gives the reason.
+    void erase(const CheckpointId& id, const std::string& reason = {});
 
     /// What a request with this key, of this caller, has begun.
     struct Begun {

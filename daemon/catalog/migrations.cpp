@@ -59,6 +59,21 @@ constexpr std::array kSteps{
     // When a checkpoint was last found intact, and what its canary answered before the dump.
     "ALTER TABLE checkpoint ADD COLUMN verified_at INTEGER; ALTER TABLE checkpoint ADD COLUMN canary TEXT NOT NULL "
     "DEFAULT '';",
+    // What keeps a checkpoint, and when it last was of use.
+    "ALTER TABLE checkpoint ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE checkpoint ADD COLUMN used_at INTEGER;",
+    // What an operation has deleted, and why.
+    "CREATE TABLE deletion ("
+    "    operation  TEXT NOT NULL REFERENCES operation (id) ON DELETE CASCADE,"
+    "    position   INTEGER NOT NULL,"
+    "    checkpoint TEXT NOT NULL,"
+    "    template   TEXT NOT NULL,"
+    "    state      TEXT NOT NULL,"
+    "    size_bytes INTEGER NOT NULL,"
+    "    created_at INTEGER NOT NULL,"
+    "    reason     TEXT NOT NULL,"
+    "    PRIMARY KEY (operation, position)"
+    ") STRICT;",
 };
 
 }  // namespace

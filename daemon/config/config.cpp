@@ -30,6 +30,15 @@ std::optional<toml::table> parse_file(const fs::path& path, std::vector<ConfigPr
     }
 }
 
+constexpr int kMostKept = 100'000;
+
+void read_policy(TomlTable& retention, RetentionPolicy& policy)
+{
+    retention.read("max_count", policy.max_count, 1, kMostKept);
+    retention.read_bytes("max_total_bytes", policy.max_total_bytes);
+    retention.read("ttl", policy.ttl);
+}
+
 void read_daemon(const toml::table& root, const std::string& file, std::vector<ConfigProblem>& problems, Config& config)
 {
     TomlTable table{root, {}, file, problems};
@@ -80,6 +89,11 @@ void read_daemon(const toml::table& root, const std::string& file, std::vector<C
     if (auto pools = table.table("pools")) {
         pools->read("fills", config.pool_fills, 1, 64);
         pools->finish();
+    }
+    if (auto retention = table.table("retention")) {
+        read_policy(*retention, config.retention);
+        retention->read_bytes_or_none("min_free_bytes", config.min_free_bytes);
+        retention->finish();
     }
     table.finish();
 }
@@ -292,6 +306,10 @@ Template read_template(const toml::table& root, const std::string& file, const T
         pool->read("frozen", result.pool.frozen);
         if (result.pool.min_idle > result.pool.max_size) pool->report("min_idle", "must not be above max_size");
         pool->finish();
+    }
+    if (auto retention = table.table("retention")) {
+        read_policy(*retention, result.retention);
+        retention->finish();
     }
     table.finish();
     result.digest = digest_of(result);

@@ -1,12 +1,15 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "daemon/base/clock.h"
 #include "daemon/model/access.h"
+#include "daemon/model/retention.h"
 #include "daemon/model/template.h"
 #include "daemon/model/trust.h"
 
@@ -29,9 +32,11 @@ struct Config {
     Duration podman_timeout = std::chrono::seconds{30};
     int operation_workers = 4;
     int operation_queue = 64;
-    int pool_fills = 2;  // instances that are made for pools at once
-    int history = 1000;  // finished operations and terminated instances that are remembered
-    TrustOptions trust;  // nothing is signed, nothing imported
+    int pool_fills = 2;                           // instances that are made for pools at once
+    RetentionPolicy retention;                    // of the checkpoints of all templates together
+    std::optional<std::uint64_t> min_free_bytes;  // see TarballStore; nothing: what that thinks right
+    int history = 1000;                           // finished operations and terminated instances that are remembered
+    TrustOptions trust;                           // nothing is signed, nothing imported
     std::map<TemplateName, Template> templates;
 };
 

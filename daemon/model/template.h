@@ -10,6 +10,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/id.h"
 #include "daemon/model/pool.h"
+#include "daemon/model/retention.h"
 
 namespace warmd {
 
@@ -102,6 +103,7 @@ struct Template {
     Duration restore_timeout = std::chrono::minutes{5};
     Duration exec_timeout = std::chrono::hours{1};
     PoolPolicy pool;
+    RetentionPolicy retention;
     /// SHA-256 of all that the template says about what the warmed application becomes. The image counts by
     /// its name: what that name stands for is recorded with each checkpoint (Checkpoint::image_id).
     std::string digest;

@@ -213,6 +213,11 @@ int PodmanEngine::running_pid(const ContainerId& id)
     return container->pid;
 }
 
+std::optional<std::uint64_t> PodmanEngine::memory_in_use(const ContainerId& id)
+{
+    return memory_of_control_group(running_pid(id));
+}
+
 std::vector<ContainerInfo> PodmanEngine::list(std::string_view label)
 {
     const std::string filter = percent_encode(dump_json({{"label", {std::string{label}}}}));

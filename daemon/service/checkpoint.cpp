@@ -32,10 +32,13 @@ void look_at_export(Fn&& look)
 
 Checkpoint Checkpoints::of_template(const Template& from, OperationRun& run)
 {
+    // First: the application need not be started for nothing.
+    const auto room = retention_.reserve(from.name, retention_.estimate(from.name));
     Instance source = warm_.run(from, run);
-    source = catalog_.transition(source.id, {InstanceState::idle}, InstanceState::draining, "it is being checkpointed");
     try {
-        return dump(source, from, run);
+        source = catalog_.transition(source.id, {InstanceState::idle}, InstanceState::draining,
+                                     "it is being checkpointed");
+        return dump(source, from, *room, run);
     } catch (const std::exception& error) {
         end_instance_quietly(catalog_, engine_, clock_, source, std::string{"its checkpoint failed: "} + error.what());
         throw;
@@ -45,6 +48,7 @@ Checkpoint Checkpoints::of_template(const Template& from, OperationRun& run)
 Checkpoint Checkpoints::of_instance(const InstanceId& id, OperationRun& run)
 {
     const Template from = templates_.get(catalog_.get(id).template_name);
+    const auto room = retention_.reserve(from.name, retention_.estimate(from.name));
     Instance source = catalog_.transition(id, {InstanceState::idle}, InstanceState::draining,
                                           "it is being checkpointed");
     run.set_instance(id);
@@ -54,14 +58,14 @@ Checkpoint Checkpoints::of_instance(const InstanceId& id, OperationRun& run)
             "wait for its end: processes of an exec are not part of a checkpoint and would be killed");
     }
     try {
-        return dump(source, from, run);
+        return dump(source, from, *room, run);
     } catch (const std::exception& error) {
         bring_back(source, error.what());
         throw;
     }
 }
 
-Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRun& run)
+Checkpoint Checkpoints::dump(Instance& source, const Template& from, Room& room, OperationRun& run)
 {
     const auto container = engine_.inspect(source.container.value());
     if (!container || container->status != ContainerStatus::running) {
@@ -77,16 +81,12 @@ Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRu
                           .agent_socket = source.agent_socket,
                           .created_at = clock_.now(),
                           .environment = host_.ask()};
+    run.set_checkpoint(checkpoint.id);  // first: what has no operation is taken for failed
     catalog_.save(checkpoint);
-    run.set_checkpoint(checkpoint.id);
     try {
-        export_tarball(checkpoint, source, from, run);
+        export_tarball(checkpoint, source, from, room, run);
     } catch (const std::exception& error) {
-        checkpoint.state = CheckpointState::failed;
-        checkpoint.reason = error.what();
-        checkpoint.size_bytes = 0;  // there is no tarball
-        checkpoint.sha256.clear();
-        checkpoint.available_at.reset();
+        set_failed(checkpoint, error.what());
         catalog_.save(checkpoint);
         throw;
     }
@@ -94,6 +94,7 @@ Checkpoint Checkpoints::dump(Instance& source, const Template& from, OperationRu
     run.settle("remove", [&] {
         end_instance_quietly(catalog_, engine_, clock_, source, "it became checkpoint " + checkpoint.id.value());
     });
+    retention_.enforce();
     return checkpoint;
 }
 
@@ -108,11 +109,13 @@ void Checkpoints::prepare(Checkpoint& checkpoint, const Instance& source, const 
     }
 }
 
-void Checkpoints::export_tarball(Checkpoint& checkpoint, const Instance& source, const Template& from,
+void Checkpoints::export_tarball(Checkpoint& checkpoint, const Instance& source, const Template& from, Room& room,
                                  OperationRun& run)
 {
     prepare(checkpoint, source, from, run);
-    StagedTarball staged = store_.stage(checkpoint.id);
+    const std::uint64_t memory = engine_.memory_in_use(source.container).value_or(0);
+    retention_.raise(room, from.name, retention_.estimate(from.name, memory));
+    StagedTarball staged = store_.stage(checkpoint.id, &room);
     checkpoint.state = CheckpointState::dumping;
     catalog_.save(checkpoint);
     run.phase("export", [&] {
@@ -175,29 +178,6 @@ void Checkpoints::bring_back(Instance& source, const std::string& reason) noexce
                      error.what());
     }
     end_instance_quietly(catalog_, engine_, clock_, source, "its checkpoint failed: " + reason);
-}
-
-void Checkpoints::require_erasable(const Checkpoint& checkpoint)
-{
-    const bool being_made = checkpoint.state == CheckpointState::pending ||
-                            checkpoint.state == CheckpointState::dumping ||
-                            checkpoint.state == CheckpointState::verifying;
-    if (!being_made) return;
-    throw Error{ErrorCode::conflict, "checkpoint " + checkpoint.id.value() + " is being made"}.with_hint(
-        "cancel its operation instead: DELETE /v1/operations/{id}");
-}
-
-void Checkpoints::erase(const CheckpointId& id, OperationRun& run)
-{
-    Checkpoint checkpoint = catalog_.get(id);
-    run.set_checkpoint(id);
-    require_erasable(checkpoint);
-    checkpoint.state = CheckpointState::deleting;
-    catalog_.save(checkpoint);
-    run.settle("delete", [&] {
-        store_.remove(id);
-        catalog_.erase(id);
-    });
 }
 
 }  // namespace warmd

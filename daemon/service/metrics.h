@@ -24,6 +24,8 @@ struct Levels {
     ServiceStatus status;
     std::map<std::pair<TemplateName, CheckpointState>, int> checkpoints;
     std::optional<Time> oldest_look;  // when the available checkpoint was verified, or made, that was so longest ago
+    std::uint64_t min_free_bytes = 0;
+    std::uint64_t reserved_bytes = 0;  // for checkpoints that are being made
 };
 
 /// Counts and times what happens, for Prometheus. Labels are words of the program, names of templates and patterns of
@@ -38,6 +40,7 @@ public:
     /// `path`: how its instance was made, where it made one.
     void operation_ended(const Operation& operation, std::optional<InstancePath> path);
     void checkpoint_verified(Verdict verdict);
+    void checkpoint_deleted(const Deletion& deletion);
     void lease_began(const Lease& lease);
     /// Nothing: warmd or Podman failed.
     void exec_ended(const std::optional<ExecResult>& result);

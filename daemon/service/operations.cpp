@@ -61,6 +61,12 @@ void OperationRun::set_checkpoint(const CheckpointId& id)
     shared_->operation.checkpoint = id;
 }
 
+void OperationRun::add_deletion(const Deletion& deletion)
+{
+    const std::scoped_lock lock{shared_->mutex};
+    shared_->operation.deletions.push_back(deletion);
+}
+
 Phases OperationRun::phases() const
 {
     const std::scoped_lock lock{shared_->mutex};
@@ -146,6 +152,7 @@ Operation Operations::get(const OperationId& id) const
     {
         const std::scoped_lock lock{mutex_};
         if (const auto live = live_.find(id); live != live_.end()) return live->second->operation;
+        if (const auto ended = unrecorded_.find(id); ended != unrecorded_.end()) return ended->second;
     }
     return catalog_.get(id);
 }
@@ -156,6 +163,7 @@ std::vector<Operation> Operations::list(const Page& page) const
     const std::scoped_lock lock{mutex_};
     for (Operation& row : rows) {
         if (const auto live = live_.find(row.id); live != live_.end()) row = live->second->operation;
+        if (const auto ended = unrecorded_.find(row.id); ended != unrecorded_.end()) row = ended->second;
     }
     return rows;
 }
@@ -200,12 +208,33 @@ void Operations::shut_down()
     workers_.clear();
 }
 
+void Operations::record_ends()
+{
+    std::map<OperationId, Operation> unrecorded;
+    {
+        const std::scoped_lock lock{mutex_};
+        unrecorded = unrecorded_;
+    }
+    for (const auto& [id, operation] : unrecorded) {
+        catalog_.save(operation);
+        const std::scoped_lock lock{mutex_};
+        unrecorded_.erase(id);
+    }
+}
+
 bool Operations::works_on(const InstanceId& id) const
 {
     const std::scoped_lock lock{mutex_};
     return std::any_of(live_.begin(), live_.end(), [&id](const auto& entry) {
         return entry.second->operation.instance == id || entry.second->helpers.contains(id);
     });
+}
+
+bool Operations::works_on(const CheckpointId& id) const
+{
+    const std::scoped_lock lock{mutex_};
+    return std::any_of(live_.begin(), live_.end(),
+                       [&id](const auto& entry) { return entry.second->operation.checkpoint == id; });
 }
 
 int Operations::active() const
@@ -273,15 +302,18 @@ void Operations::finish(const std::shared_ptr<Shared>& shared, OperationState st
     } else {
         spdlog::info("operation_id={} {} {}", ended.id.value(), to_string(ended.kind), to_string(state));
     }
+    bool recorded = false;
     try {
         if (ended_) ended_(ended);
         catalog_.save(ended);
+        recorded = true;
     } catch (const std::exception& failure) {
-        // The next start finds the row unfinished and calls it interrupted.
+        // Tried again, and a start before that finds the row unfinished and calls it interrupted.
         spdlog::error("operation_id={} its end cannot be recorded: {}", ended.id.value(), failure.what());
     }
     // Only now: whoever waited finds the end in the catalog.
     const std::scoped_lock lock{mutex_};
+    if (!recorded) unrecorded_.emplace(ended.id, ended);
     live_.erase(ended.id);
     changed_.notify_all();
 }

@@ -63,6 +63,7 @@ Checkpoint agree_with_manifest(Catalog& catalog, TarballStore& store, Checkpoint
         mended.reason = row.reason;
         mended.phases = row.phases;
         mended.available_at = row.available_at;
+        mended.verified_at = row.verified_at;
         catalog.save(mended);
         return mended;
     }
@@ -89,13 +90,12 @@ void recover_checkpoint(Catalog& catalog, TarballStore& store, const Ids& with_f
     case CheckpointState::dumping:
     case CheckpointState::verifying:
         store.remove(checkpoint.id);
-        checkpoint.state = CheckpointState::failed;
-        checkpoint.reason = "warmd ended while it was made";
+        set_failed(checkpoint, "warmd ended while it was made");
         catalog.save(checkpoint);
         break;
     case CheckpointState::deleting:
         store.remove(checkpoint.id);
-        catalog.erase(checkpoint.id);
+        catalog.erase(checkpoint.id, checkpoint.reason);
         break;
     case CheckpointState::available:
         require_tarball(catalog, store, agree_with_manifest(catalog, store, std::move(checkpoint)));
@@ -170,6 +170,20 @@ void reconcile_instance(Catalog& catalog, ContainerEngine& engine, const Clock& 
     const std::string reason = finished ? "its container has ended" : "what made or ended it was interrupted";
     spdlog::warn("instance_id={} terminated: {}", id.value(), reason);
     end_instance(catalog, engine, clock, *instance, reason);
+}
+
+void reconcile_checkpoints(Catalog& catalog, TarballStore& store,
+                           const std::function<bool(const CheckpointId&)>& in_work)
+{
+    for (const Checkpoint& listed : catalog.checkpoints(Page::all())) {
+        if (!is_being_made(listed.state) || in_work(listed.id)) continue;
+        // Read after `in_work`: an operation that has just ended has left it as it should be.
+        auto checkpoint = catalog.find(listed.id);
+        if (!checkpoint || !is_being_made(checkpoint->state)) continue;
+        store.remove(checkpoint->id);
+        set_failed(*checkpoint, "what made it ended, and could not say how");
+        catalog.save(*checkpoint);
+    }
 }
 
 void reconcile_instances(Catalog& catalog, ContainerEngine& engine, const Clock& clock,

@@ -29,6 +29,11 @@ struct Recovered {
 ///  - unpacked images that belong to no available checkpoint are dropped.
 Recovered recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock);
 
+/// What is repeated of it while warmd runs: checkpoints that are being made though no operation is at work on them (it
+/// could not record how that ended) become failed. `in_work`: of the checkpoint.
+void reconcile_checkpoints(Catalog& catalog, TarballStore& store,
+                           const std::function<bool(const CheckpointId&)>& in_work);
+
 /// An instance whose container does not run, or that is half made or half ended with nobody at work on it, is
 /// terminated and its container removed. `in_work`: an operation is at work on the instance, hands off. Throws what the
 /// engine throws.

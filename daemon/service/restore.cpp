@@ -47,7 +47,7 @@ Instance Restore::run(const CheckpointId& id, const RestoreOptions& options, Ope
     if (!options.checked) host_.require(checkpoint, /*force=*/false);
     Instance instance = draft(checkpoint, options.pooled);
     run.set_instance(instance.id);  // first: what has no operation is swept
-    catalog_.save(instance);
+    catalog_.begin_restore(instance);
     try {
         import(checkpoint, options.path, instance, run);
     } catch (const std::exception& error) {

@@ -45,7 +45,16 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
       warm_{catalog, engine, agent, clock, exec_},
       quarantine_{catalog, store, [this] { pools_.wake(); }},
       restore_{catalog, store, engine, agent, clock, host_, exec_, quarantine_, templates_},
-      checkpoints_{catalog, store, engine, agent, clock, host_, warm_, exec_, restore_, templates_},
+      retention_{catalog,
+                 store,
+                 clock,
+                 host_,
+                 templates_,
+                 {.all = options.retention,
+                  .margin = options.space_margin,
+                  .in_work = [this](const CheckpointId& id) { return operations_.works_on(id); },
+                  .deleted = [this](const Deletion& deletion) { metrics_.checkpoint_deleted(deletion); }}},
+      checkpoints_{catalog, store, engine, agent, clock, host_, warm_, exec_, restore_, retention_, templates_},
       integrity_{catalog,
                  store,
                  clock,
@@ -54,7 +63,7 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
                  options.verify_every,
                  {.busy = [this] { return operations_.active() > 0; },
                   .verified = [this](Verdict verdict) { metrics_.checkpoint_verified(verdict); }}},
-      transfer_{catalog, store, clock, templates_, options.trust},
+      transfer_{catalog, store, clock, retention_, templates_, options.trust},
       rewarm_{catalog, clock, checkpoints_,
               [this](Operation draft, Operations::Work work) { return submit(std::move(draft), std::move(work)); },
               [this] { pools_.wake(); }},
@@ -87,9 +96,12 @@ void Service::reconcile() noexcept
 {
     try {
         reconcile_instances(catalog_, engine_, clock_, [this](const InstanceId& id) { return works_on(id); });
+        operations_.record_ends();
+        reconcile_checkpoints(catalog_, store_, [this](const CheckpointId& id) { return operations_.works_on(id); });
         catalog_.prune_keys(clock_.now() - kKeyLife, kMostKeys);
         catalog_.prune_history(options_.history);
         host_.refresh(catalog_);
+        retention_.enforce();
         recovered_ = true;
         if (!primer_.due()) pools_.start();
     } catch (const std::exception& error) {
@@ -163,6 +175,7 @@ Operation Service::warm(const TemplateName& name, const std::optional<RequestKey
 Operation Service::checkpoint(const TemplateName& name, const std::optional<RequestKey>& key)
 {
     const Template& from = templates_.get(name);
+    retention_.require_room(name);
     return submit(
         {.kind = OperationKind::checkpoint, .template_name = name},
         [this, &from](OperationRun& run) {
@@ -184,6 +197,7 @@ Operation Service::checkpoint(const InstanceId& id, const std::optional<RequestK
     if (instance.pooled) {
         throw Error{ErrorCode::conflict, "instance " + id.value() + " stands in a pool and is like its checkpoint"};
     }
+    retention_.require_room(instance.template_name);
     return submit(
         {.kind = OperationKind::checkpoint, .template_name = instance.template_name, .instance = id},
         [this, id](OperationRun& run) {
@@ -309,11 +323,11 @@ Operation Service::terminate(const InstanceId& id)
 Operation Service::delete_checkpoint(const CheckpointId& id)
 {
     const Checkpoint checkpoint = catalog_.get(id);
-    Checkpoints::require_erasable(checkpoint);
+    require_deletable(checkpoint);
     return submit(
         {.kind = OperationKind::delete_checkpoint, .template_name = checkpoint.template_name, .checkpoint = id},
         [this, id](OperationRun& run) {
-            checkpoints_.erase(id, run);
+            run.settle("delete", [&] { retention_.remove(id); });
             pools_.wake();
         });
 }
@@ -326,6 +340,17 @@ Operation Service::import_checkpoint(const std::string& name, const std::optiona
         {.kind = OperationKind::import_checkpoint, .template_name = incoming->checkpoint.template_name},
         [this, incoming](OperationRun& run) {
             transfer_.take_in(*incoming, run);
+            pools_.wake();
+        },
+        key);
+}
+
+Operation Service::prune(const PruneRequest& request, const std::optional<RequestKey>& key)
+{
+    return submit(
+        {.kind = OperationKind::prune},
+        [this, request](OperationRun& run) {
+            retention_.prune(request, run);
             pools_.wake();
         },
         key);
@@ -365,7 +390,12 @@ void Service::record(const Operation& ended) noexcept
 
 Levels Service::levels(const std::string& version) const
 {
-    Levels levels{.version = version, .status = status(), .checkpoints = {}, .oldest_look = {}};
+    Levels levels{.version = version,
+                  .status = status(),
+                  .checkpoints = {},
+                  .oldest_look = {},
+                  .min_free_bytes = store_.ledger().floor(),
+                  .reserved_bytes = store_.ledger().reserved()};
     for (const Checkpoint& checkpoint : catalog_.checkpoints(Page::all())) {
         ++levels.checkpoints[{checkpoint.template_name, checkpoint.state}];
         if (checkpoint.state != CheckpointState::available) continue;

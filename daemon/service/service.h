@@ -23,6 +23,7 @@
 #include "daemon/service/quarantine.h"
 #include "daemon/service/request_keys.h"
 #include "daemon/service/restore.h"
+#include "daemon/service/retention.h"
 #include "daemon/service/rewarm.h"
 #include "daemon/service/status.h"
 #include "daemon/service/templates.h"
@@ -37,6 +38,8 @@ struct ServiceOptions {
     int operation_queue = 64;
     int history = 1000;
     PoolOptions pools;
+    RetentionPolicy retention;  // of all templates together
+    std::uint64_t space_margin = RetentionOptions{}.margin;
     std::filesystem::path agent;   // see Probe
     std::filesystem::path primed;  // see Primer; empty: nothing is primed
     DoctorOptions doctor;
@@ -114,6 +117,18 @@ public:
     /// `by_restore`: see Integrity::verify.
     Operation verify_checkpoint(const CheckpointId& id, bool by_restore,
                                 const std::optional<RequestKey>& key = std::nullopt);
+    /// Throws as Catalog::set_pinned.
+    Checkpoint set_pinned(const CheckpointId& id, bool pinned) { return catalog_.set_pinned(id, pinned); }
+
+    /// What `prune` would delete now.
+    [[nodiscard]] std::vector<Deletion> plan_prune(const PruneRequest& request) const
+    {
+        return retention_.plan(request);
+    }
+    /// Deletes it. The operation says what has gone.
+    Operation prune(const PruneRequest& request, const std::optional<RequestKey>& key = std::nullopt);
+    /// What takes the store's space. Looks at every unpacked file.
+    [[nodiscard]] StoreUsage usage() const { return retention_.usage(); }
 
     /// The last `lines` lines of the instance's application. Throws Error{conflict} for a terminated one.
     std::string logs(const InstanceId& id, int lines);
@@ -158,6 +173,7 @@ private:
     HostView host_;
     Warm warm_;
     Quarantine quarantine_;
+    Retention retention_;
     Restore restore_;
     Checkpoints checkpoints_;
     Integrity integrity_;

@@ -156,23 +156,25 @@ Checkpoint Transfer::take_in(const Incoming& incoming, OperationRun& run)
     checkpoint.sha256.clear();
     checkpoint.size_bytes = 0;
     checkpoint.available_at.reset();
+    run.set_checkpoint(checkpoint.id);  // first: what has no operation is taken for failed
+    const auto room = retention_.reserve(checkpoint.template_name, incoming.checkpoint.size_bytes);
     catalog_.save(checkpoint);
-    run.set_checkpoint(checkpoint.id);
     try {
-        copy(incoming, checkpoint, run);
+        copy(incoming, checkpoint, *room, run);
     } catch (const std::exception& error) {
-        checkpoint.state = CheckpointState::failed;
-        checkpoint.reason = error.what();
+        set_failed(checkpoint, error.what());
         catalog_.save(checkpoint);
         throw;
     }
+    retention_.enforce();
     return checkpoint;
 }
 
-void Transfer::copy(const Incoming& incoming, Checkpoint& checkpoint, OperationRun& run)
+void Transfer::copy(const Incoming& incoming, Checkpoint& checkpoint, SpaceLedger::Reservation& room,
+                    OperationRun& run)
 {
     const Checkpoint& promised = incoming.checkpoint;
-    StagedTarball staged = store_.stage(checkpoint.id);
+    StagedTarball staged = store_.stage(checkpoint.id, &room);
     checkpoint.state = CheckpointState::dumping;
     catalog_.save(checkpoint);
     run.phase("copy", [&] {

@@ -29,8 +29,14 @@ struct Incoming {
 /// comes is taken from one directory of root's, when a key that this host trusts has signed it. Thread-safe.
 class Transfer {
 public:
-    Transfer(Catalog& catalog, TarballStore& store, Clock& clock, const Templates& templates, TrustOptions trust)
-        : catalog_{catalog}, store_{store}, clock_{clock}, templates_{templates}, trust_{std::move(trust)}
+    Transfer(Catalog& catalog, TarballStore& store, Clock& clock, Retention& retention, const Templates& templates,
+             TrustOptions trust)
+        : catalog_{catalog},
+          store_{store},
+          clock_{clock},
+          retention_{retention},
+          templates_{templates},
+          trust_{std::move(trust)}
     {
     }
 
@@ -48,15 +54,16 @@ public:
 
     /// Copies the tarball into the store, through the descriptor that was opened, and looks at it meanwhile. It gets a
     /// new id when another checkpoint has its own. On failure nothing is left but the failed row. Throws Error:
-    /// `invalid_archive` when it is another tarball than the manifest's, or one that could harm this host.
+    /// `invalid_archive` when it is another tarball than the manifest's, or one that could harm this host; `no_space`.
     Checkpoint take_in(const Incoming& incoming, OperationRun& run);
 
 private:
-    void copy(const Incoming& incoming, Checkpoint& checkpoint, OperationRun& run);
+    void copy(const Incoming& incoming, Checkpoint& checkpoint, SpaceLedger::Reservation& room, OperationRun& run);
 
     Catalog& catalog_;
     TarballStore& store_;
     Clock& clock_;
+    Retention& retention_;
     const Templates& templates_;
     const TrustOptions trust_;
 };

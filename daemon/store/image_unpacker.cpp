@@ -74,7 +74,8 @@ void set_format(archive* out)
 
 class Unpacker {
 public:
-    Unpacker(const TarballBytes& read, const fs::path& into) : input_{read}, images_{into / kImagesDirectory}
+    Unpacker(const TarballBytes& read, const fs::path& into, const std::function<bool()>& may_grow)
+        : input_{read}, may_grow_{may_grow}, images_{into / kImagesDirectory}
     {
         if (::mkdir(images_.c_str(), 0700) != 0) throw system_error("create " + images_.string(), errno);
         rest_file_ = UniqueFd{::open((into / kRestTarball).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
@@ -182,6 +183,7 @@ private:
         unlooked_ += written;
         if (unlooked_ < kLookEvery) return;
         unlooked_ = 0;
+        if (may_grow_ && !may_grow_()) throw Error{ErrorCode::no_space, "what is free is for checkpoints"};
         struct statvfs space {};
         if (::statvfs(images_.c_str(), &space) != 0 || space.f_bavail >= space.f_blocks / kLeaveFree) return;
         throw Error{ErrorCode::no_space, "less than a twentieth of the store's file system is free"};
@@ -215,6 +217,7 @@ private:
     }
 
     Input input_;
+    const std::function<bool()>& may_grow_;
     fs::path images_;
     UniqueFd rest_file_;
     Sha256 rest_sum_;  // both outlive `out_`, which writes when it is given up
@@ -227,7 +230,10 @@ private:
 
 }  // namespace
 
-UnpackedSums unpack_images(const TarballBytes& read, const fs::path& into) { return Unpacker{read, into}.run(); }
+UnpackedSums unpack_images(const TarballBytes& read, const fs::path& into, const std::function<bool()>& may_grow)
+{
+    return Unpacker{read, into, may_grow}.run();
+}
 
 UniqueFd link_images(const fs::path& rest, const fs::path& images, const fs::path& scratch)
 {

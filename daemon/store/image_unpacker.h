@@ -24,7 +24,9 @@ struct UnpackedSums {
 /// they might be read again. Throws Error: `unsupported_media` when the images are
 /// not plain files in one directory, as Podman 4.3 to 5.8 write them (libpod/container_internal_common.go,
 /// exportCheckpoint), `no_space`, `corrupt`, and what `read` throws.
-UnpackedSums unpack_images(const TarballBytes& read, const std::filesystem::path& into);
+/// `may_grow` is asked now and then: when it says no, that is `no_space`.
+UnpackedSums unpack_images(const TarballBytes& read, const std::filesystem::path& into,
+                           const std::function<bool()>& may_grow = {});
 
 /// A tarball with `checkpoint` as a symbolic link to `images`, and with all that is in `rest`, a tarball without
 /// images. It is an unnamed file in the directory `scratch`, to be read from its beginning. Throws Error.

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <sstream>
@@ -69,14 +70,33 @@ void make_private_directory(const fs::path& directory)
     }
 }
 
+fs::space_info ask_space(const fs::path& directory)
+{
+    std::error_code error;
+    const fs::space_info space = fs::space(directory, error);
+    if (!error) return space;
+    throw Error{ErrorCode::internal, "cannot ask how much space there is at " + directory.string()}.with_cause(
+        error.message());
+}
+
+std::uint64_t usual_floor(const fs::path& root)
+{
+    constexpr std::uint64_t kPart = 20;
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 30U;
+    make_private_directory(root);  // before there is anything to ask about
+    return std::min<std::uint64_t>(kMost, ask_space(root).capacity / kPart);
+}
+
 }  // namespace
 
-StagedTarball::StagedTarball(fs::path staged, fs::path final_path, UnpackedImages& unpacked, const CheckpointId& id)
+StagedTarball::StagedTarball(fs::path staged, fs::path final_path, UnpackedImages& unpacked, const CheckpointId& id,
+                             SpaceLedger::Reservation* room)
     : staged_{std::move(staged)},
       final_{std::move(final_path)},
       file_{::open(staged_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)},
       hash_{std::make_unique<Sha256>()},
-      cache_{&unpacked}
+      cache_{&unpacked},
+      room_{room}
 {
     if (!file_.valid()) {
         const int error = errno;
@@ -92,18 +112,25 @@ StagedTarball::~StagedTarball()
     if (!manifest_.empty()) ::unlink(manifest_.c_str());
 }
 
+/// First the images that can be unpacked again, those of this very tarball last. False when nothing is left.
+bool StagedTarball::give_up_cache() { return cache_->drop_oldest() || std::exchange(unpacked_, nullptr); }
+
 void StagedTarball::write(std::string_view bytes)
 {
     hash_->update(bytes);
     size_ += bytes.size();
+    while (room_ != nullptr) {
+        const std::uint64_t missing = room_->take(bytes.size());
+        if (missing == 0) break;
+        if (!give_up_cache()) throw room_->refusal(missing);
+    }
     if (unpacked_) unpacked_->write(bytes);
     while (!bytes.empty()) {
         const ssize_t count = ::write(file_.get(), bytes.data(), bytes.size());
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) {
             const int error = errno;
-            // First the cache that can be made again, of this very tarball last.
-            if (error == ENOSPC && (cache_->drop_oldest() || std::exchange(unpacked_, nullptr))) continue;
+            if ((error == ENOSPC || error == EDQUOT) && give_up_cache()) continue;
             throw system_error("write " + staged_.string(), error);
         }
         bytes.remove_prefix(static_cast<std::size_t>(count));
@@ -130,11 +157,13 @@ void StagedTarball::publish(Checkpoint& checkpoint)
     unpacked_.reset();
 }
 
-TarballStore::TarballStore(fs::path root)
+TarballStore::TarballStore(fs::path root, std::optional<std::uint64_t> min_free_bytes, SpaceLedger::FreeBytes free)
     : checkpoints_{root / "checkpoints"},
       scratch_{root / "tmp"},
       unpacked_directory_{root / "unpacked"},
-      unpacked_{unpacked_directory_, scratch_}
+      ledger_{free ? std::move(free) : [directory = root] { return ask_space(directory).available; },
+              min_free_bytes ? *min_free_bytes : usual_floor(root)},
+      unpacked_{unpacked_directory_, scratch_, &ledger_}
 {
     make_private_directory(root);
     make_private_directory(checkpoints_);
@@ -142,9 +171,9 @@ TarballStore::TarballStore(fs::path root)
     make_private_directory(unpacked_directory_);
 }
 
-StagedTarball TarballStore::stage(const CheckpointId& id)
+StagedTarball TarballStore::stage(const CheckpointId& id, SpaceLedger::Reservation* room)
 {
-    return StagedTarball{scratch_ / (id.value() + std::string{kSuffix}), path_of(id), unpacked_, id};
+    return StagedTarball{scratch_ / (id.value() + std::string{kSuffix}), path_of(id), unpacked_, id, room};
 }
 
 UniqueFd TarballStore::open(const CheckpointId& id, std::uint64_t size_bytes) const
@@ -262,24 +291,31 @@ void TarballStore::sweep()
 
 StoreSpace TarballStore::space() const
 {
-    std::error_code error;
-    const fs::space_info disk = fs::space(checkpoints_, error);
-    if (error) {
-        throw Error{ErrorCode::internal, "cannot ask how much space there is at " + checkpoints_.string()}.with_cause(
-            error.message());
-    }
-    StoreSpace space{.free_bytes = disk.available, .total_bytes = disk.capacity};
-    // Files come and go meanwhile: what cannot be looked at is gone.
-    fs::recursive_directory_iterator file{unpacked_directory_, error};
-    for (; !error && file != fs::recursive_directory_iterator{}; file.increment(error)) {
-        std::error_code gone;
-        if (!file->is_regular_file(gone) || file->is_symlink(gone)) continue;
-        const std::uintmax_t size = file->file_size(gone);
-        if (!gone) space.unpacked_bytes += size;
-    }
+    StoreSpace space{.free_bytes = ledger_.free(), .total_bytes = ask_space(checkpoints_).capacity};
+    for (const auto& [id, bytes] : unpacked_sizes()) space.unpacked_bytes += bytes;
     return space;
 }
 
-std::uint64_t TarballStore::free_bytes() const { return fs::space(checkpoints_).available; }
+std::map<CheckpointId, std::uint64_t> TarballStore::unpacked_sizes() const
+{
+    std::map<CheckpointId, std::uint64_t> sizes;
+    std::error_code error;
+    for (fs::directory_iterator images{unpacked_directory_, error}; !error && images != fs::directory_iterator{};
+         images.increment(error)) {
+        std::uint64_t& bytes = sizes[CheckpointId{images->path().filename().string()}];
+        // Files come and go meanwhile: what cannot be looked at is gone.
+        std::error_code gone;
+        for (fs::recursive_directory_iterator file{images->path(), gone};
+             !gone && file != fs::recursive_directory_iterator{}; file.increment(gone)) {
+            std::error_code unknown;
+            if (!file->is_regular_file(unknown) || file->is_symlink(unknown)) continue;
+            const std::uintmax_t size = file->file_size(unknown);
+            if (!unknown) bytes += size;
+        }
+    }
+    return sizes;
+}
+
+std::uint64_t TarballStore::free_bytes() const { return ledger_.free(); }
 
 }  // namespace warmd

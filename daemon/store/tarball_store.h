@@ -15,6 +15,7 @@
 #include "daemon/base/unique_fd.h"
 #include "daemon/model/checkpoint.h"
 #include "daemon/store/file_sum.h"
+#include "daemon/store/space_ledger.h"
 #include "daemon/store/unpacked_images.h"
 
 namespace warmd {
@@ -33,7 +34,8 @@ public:
     StagedTarball& operator=(StagedTarball&&) = delete;
     ~StagedTarball();
 
-    /// Appends and hashes. Throws Error{no_space} or Error{internal}.
+    /// Appends and hashes. Where space is short the cache of unpacked images goes first. Throws Error{no_space} or
+    /// Error{internal}.
     void write(std::string_view bytes);
 
     /// Fills in the checkpoint's size and sum, and makes the tarball permanent with its manifest beside it: fsync of
@@ -45,7 +47,8 @@ public:
 private:
     friend class TarballStore;
     StagedTarball(std::filesystem::path staged, std::filesystem::path final_path, UnpackedImages& unpacked,
-                  const CheckpointId& id);
+                  const CheckpointId& id, SpaceLedger::Reservation* room);
+    bool give_up_cache();
 
     std::filesystem::path staged_;    // empty once published
     std::filesystem::path manifest_;  // empty unless there is one that goes with the tarball's failure
@@ -53,7 +56,8 @@ private:
     UniqueFd file_;
     std::unique_ptr<Sha256> hash_;
     std::uint64_t size_ = 0;
-    UnpackedImages* cache_;  // whose space is ours when there is no other
+    UnpackedImages* cache_;           // whose space is ours when there is no other
+    SpaceLedger::Reservation* room_;  // null: whatever is free
     std::unique_ptr<UnpackedImages::Staged> unpacked_;
 };
 
@@ -63,10 +67,17 @@ private:
 /// crash left. Thread-safe.
 class TarballStore {
 public:
-    /// Creates the directories. Throws Error{internal} when it cannot.
-    explicit TarballStore(std::filesystem::path root);
+    /// Creates the directories. Throws Error{internal} when it cannot. `min_free_bytes`: what reservations leave free;
+    /// nothing: a twentieth of the file system, 1 GiB at most. `free`: asked how much is; without it the file system
+    /// is.
+    explicit TarballStore(std::filesystem::path root, std::optional<std::uint64_t> min_free_bytes = std::nullopt,
+                          SpaceLedger::FreeBytes free = {});
 
-    StagedTarball stage(const CheckpointId& id);
+    /// `room`, which must outlive the tarball: what it may take of the file system. Without it, whatever is free.
+    StagedTarball stage(const CheckpointId& id, SpaceLedger::Reservation* room = nullptr);
+
+    [[nodiscard]] SpaceLedger& ledger() { return ledger_; }
+    [[nodiscard]] const SpaceLedger& ledger() const { return ledger_; }
 
     /// Opens for reading. Throws Error{corrupt} when the file is missing or not `size_bytes` long.
     [[nodiscard]] UniqueFd open(const CheckpointId& id, std::uint64_t size_bytes) const;
@@ -98,6 +109,8 @@ public:
     [[nodiscard]] std::uint64_t free_bytes() const;
     /// Looks at every unpacked file. Throws Error{internal} when the file system cannot be asked.
     [[nodiscard]] StoreSpace space() const;
+    /// How many bytes the unpacked images of each checkpoint take. Looks at every file.
+    [[nodiscard]] std::map<CheckpointId, std::uint64_t> unpacked_sizes() const;
     [[nodiscard]] const std::filesystem::path& scratch() const { return scratch_; }
 
 private:
@@ -106,6 +119,7 @@ private:
     std::filesystem::path checkpoints_;
     std::filesystem::path scratch_;
     std::filesystem::path unpacked_directory_;
+    SpaceLedger ledger_;
     UnpackedImages unpacked_;
     struct Verified {
         FileStamp stamp;

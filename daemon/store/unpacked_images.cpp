@@ -157,7 +157,7 @@ struct UnpackedImages::Staged::Unpacking {
     void run()
     {
         try {
-            sums = unpack_images([this](std::span<char> buffer) { return read(buffer); }, staging);
+            sums = images.unpack_into(staging, [this](std::span<char> buffer) { return read(buffer); });
         } catch (...) {
             failure = std::current_exception();
         }
@@ -217,9 +217,14 @@ UnpackedImages::Hold::Hold(UnpackedImages& images, CheckpointId id, fs::path vie
 
 UnpackedImages::Hold::~Hold() { images_.release(id_, view_); }
 
-UnpackedImages::UnpackedImages(fs::path directory, fs::path scratch)
-    : directory_{std::move(directory)}, scratch_{std::move(scratch)}
+UnpackedImages::UnpackedImages(fs::path directory, fs::path scratch, const SpaceLedger* ledger)
+    : directory_{std::move(directory)}, scratch_{std::move(scratch)}, ledger_{ledger}
 {
+}
+
+UnpackedSums UnpackedImages::unpack_into(const fs::path& staging, const TarballBytes& read) const
+{
+    return unpack_images(read, staging, [this] { return ledger_ == nullptr || ledger_->missing_for(0) == 0; });
 }
 
 std::unique_ptr<UnpackedImages::Staged> UnpackedImages::stage(const CheckpointId& id) noexcept
@@ -276,7 +281,7 @@ void UnpackedImages::unpack(const CheckpointId& id, const std::string& sha256, c
     std::exception_ptr malformed;
     UnpackedSums sums;
     try {
-        sums = unpack_images(read_and_sum, staging);
+        sums = unpack_into(staging, read_and_sum);
     } catch (const Error& error) {
         if (error.code() != ErrorCode::corrupt) throw;
         malformed = std::current_exception();

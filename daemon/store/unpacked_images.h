@@ -13,6 +13,7 @@
 #include "daemon/base/unique_fd.h"
 #include "daemon/store/file_sum.h"
 #include "daemon/store/image_unpacker.h"
+#include "daemon/store/space_ledger.h"
 
 namespace warmd {
 
@@ -28,8 +29,9 @@ namespace warmd {
 /// nothing is read; when it is not (another boot, warmd was killed, somebody was there), the sums decide. Thread-safe.
 class UnpackedImages {
 public:
-    /// Both exist, are private to root and on one file system.
-    UnpackedImages(std::filesystem::path directory, std::filesystem::path scratch);
+    /// Both exist, are private to root and on one file system. `ledger`, which must outlive this: of that file system;
+    /// what it has promised to tarballs is not taken from them.
+    UnpackedImages(std::filesystem::path directory, std::filesystem::path scratch, const SpaceLedger* ledger = nullptr);
 
     /// Unpacks a tarball that passes by on its way into the store. A failure (no space, a tarball of another form) ends
     /// the unpacking and is logged; the stream does not notice, and a restore tries again.
@@ -102,9 +104,11 @@ private:
     /// True when the files are those of the manifest, and now as they were left. Reads them without the mutex.
     bool sums_are_right(const CheckpointId& id, const std::string& sha256, const ReadPace& pace);
     [[nodiscard]] std::filesystem::path images_of(const CheckpointId& id) const;
+    UnpackedSums unpack_into(const std::filesystem::path& staging, const TarballBytes& read) const;
 
     const std::filesystem::path directory_;
     const std::filesystem::path scratch_;
+    const SpaceLedger* const ledger_;
     std::mutex unpacking_;  // one at a time: it is bound by memory and disk
     std::mutex mutex_;      // protects what follows, and the directories' names
     std::map<CheckpointId, Use> uses_;

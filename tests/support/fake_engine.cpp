@@ -149,6 +149,12 @@ void FakeEngine::end_next_restored()
     end_next_restored_ = true;
 }
 
+void FakeEngine::set_memory_in_use(std::optional<std::uint64_t> bytes)
+{
+    const std::scoped_lock lock{mutex_};
+    memory_in_use_ = bytes;
+}
+
 void FakeEngine::set_open_tcp_connections(std::deque<int> counts)
 {
     const std::scoped_lock lock{mutex_};
@@ -360,6 +366,16 @@ int FakeEngine::running_pid(const ContainerId& id)
     refresh(container);
     require_running(container);
     return container.info.pid;
+}
+
+std::optional<std::uint64_t> FakeEngine::memory_in_use(const ContainerId& id)
+{
+    enter("memory_in_use");
+    const std::scoped_lock lock{mutex_};
+    Container& container = get(id.value());
+    refresh(container);
+    require_running(container);
+    return memory_in_use_;
 }
 
 std::vector<ContainerInfo> FakeEngine::list(std::string_view label)

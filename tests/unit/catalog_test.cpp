@@ -120,6 +120,8 @@ TEST_P(CatalogTest, KeepsEveryPartOfACheckpoint)
     saved.sha256 = std::string(64, 'a');
     saved.created_at = Time{1'769'860'800'123'456us};
     saved.available_at = Time{2s};
+    saved.pinned = true;
+    saved.used_at = Time{3s};
     saved.phases = some_phases();
     saved.environment = {{"criu", "3.17.1"}, {"kernel", "6.1 \xC3\xA9 '; DROP TABLE checkpoint; --"}};
     saved.statistics = {{"criu.pages_written", INT64_MAX}, {"rootfs.repaired_entries", 0}, {"negative", -1}};
@@ -138,9 +140,108 @@ TEST_P(CatalogTest, KeepsEveryPartOfACheckpoint)
     EXPECT_EQ(found.sha256, saved.sha256);
     EXPECT_EQ(found.created_at, saved.created_at);
     EXPECT_EQ(found.available_at, saved.available_at);
+    EXPECT_EQ(found.pinned, saved.pinned);
+    EXPECT_EQ(found.used_at, saved.used_at);
     EXPECT_EQ(found.phases, saved.phases);
     EXPECT_EQ(found.environment, saved.environment);
     EXPECT_EQ(found.statistics, saved.statistics);
+}
+
+TEST_P(CatalogTest, SavingACheckpointAnewChangesNeitherItsPinNorItsUse)
+{
+    Checkpoint row = checkpoint("ckpt-1");
+    catalog.save(row);
+    EXPECT_TRUE(catalog.set_pinned(row.id, true).pinned);
+    Instance used = instance("inst-1", InstanceState::restoring);
+    used.checkpoint = row.id;
+    used.created_at = Time{7s};
+    catalog.begin_restore(used);
+    row.state = CheckpointState::quarantined;  // as it was read before
+    catalog.save(row);
+    EXPECT_TRUE(catalog.get(row.id).pinned);
+    EXPECT_EQ(catalog.get(row.id).used_at, Time{7s});
+    EXPECT_FALSE(catalog.set_pinned(row.id, false).pinned);
+    EXPECT_FALSE(catalog.get(row.id).pinned);
+}
+
+TEST_P(CatalogTest, ARestoreBeginsWithAnAvailableCheckpointOrNotAtAll)
+{
+    Instance wanted = instance("inst-1", InstanceState::restoring);
+    wanted.checkpoint = CheckpointId{"ckpt-1"};
+    expect_error(ErrorCode::not_found, [&] { catalog.begin_restore(wanted); });
+    for (const auto state :
+         {CheckpointState::dumping, CheckpointState::failed, CheckpointState::quarantined, CheckpointState::deleting}) {
+        catalog.save(checkpoint("ckpt-1", state));
+        expect_error(ErrorCode::conflict, [&] { catalog.begin_restore(wanted); });
+        EXPECT_FALSE(catalog.find(wanted.id));
+    }
+    catalog.save(checkpoint("ckpt-1"));
+    catalog.begin_restore(wanted);
+    EXPECT_EQ(catalog.get(wanted.id).state, InstanceState::restoring);
+}
+
+TEST_P(CatalogTest, ADeletionSparesWhatItMustAndRemembersWhy)
+{
+    Instance live = instance("inst-1", InstanceState::idle);
+    live.checkpoint = CheckpointId{"ckpt-1"};
+    catalog.save(live);
+    for (const auto state : {CheckpointState::pending, CheckpointState::dumping, CheckpointState::verifying}) {
+        catalog.save(checkpoint("ckpt-1", state));
+        expect_error(ErrorCode::conflict, [&] { catalog.begin_deletion(live.checkpoint, "because", false); });
+    }
+    catalog.save(checkpoint("ckpt-1"));
+    const Error used = expect_error(ErrorCode::conflict,
+                                    [&] { catalog.begin_deletion(live.checkpoint, "because", true); });
+    EXPECT_TRUE(contains(used.what(), "inst-1")) << used.what();
+    catalog.set_pinned(live.checkpoint, true);
+    expect_error(ErrorCode::conflict, [&] { catalog.begin_deletion(live.checkpoint, "because", false); });
+    catalog.set_pinned(live.checkpoint, false);
+    EXPECT_EQ(catalog.begin_deletion(live.checkpoint, "because", false).state, CheckpointState::available);
+    EXPECT_EQ(catalog.get(live.checkpoint).state, CheckpointState::deleting);
+    EXPECT_EQ(catalog.get(live.checkpoint).reason, "because");
+    expect_error(ErrorCode::conflict, [&] { catalog.begin_deletion(live.checkpoint, "because", true); });
+    catalog.erase(live.checkpoint, "because");
+    const Event last = catalog.events_after(catalog.last_event() - 1, 1).at(0);
+    EXPECT_EQ(last.state, "deleted");
+    EXPECT_EQ(last.reason, "because");
+    expect_error(ErrorCode::not_found, [&] { catalog.begin_deletion(live.checkpoint, "because", false); });
+}
+
+TEST_P(CatalogTest, KeepsWhatAnOperationHasDeletedAsLongAsTheOperation)
+{
+    Operation pruning = operation("op-1", OperationState::succeeded);
+    pruning.kind = OperationKind::prune;
+    pruning.deletions = {{.checkpoint = CheckpointId{"ckpt-2"},
+                          .template_name = TemplateName{"octave"},
+                          .state = CheckpointState::quarantined,
+                          .size_bytes = std::uint64_t{9} << 40U,
+                          .created_at = Time{5s},
+                          .reason = DeletionReason::over_size},
+                         {.checkpoint = CheckpointId{"ckpt-1"}}};
+    catalog.save(pruning);
+    catalog.save(pruning);
+    const auto found = catalog.get(pruning.id).deletions;
+    ASSERT_EQ(found.size(), 2U);
+    EXPECT_EQ(found[0].checkpoint, CheckpointId{"ckpt-2"});
+    EXPECT_EQ(found[0].template_name, TemplateName{"octave"});
+    EXPECT_EQ(found[0].state, CheckpointState::quarantined);
+    EXPECT_EQ(found[0].size_bytes, std::uint64_t{9} << 40U);
+    EXPECT_EQ(found[0].created_at, Time{5s});
+    EXPECT_EQ(found[0].reason, DeletionReason::over_size);
+    EXPECT_EQ(found[1].checkpoint, CheckpointId{"ckpt-1"});
+    catalog.prune_history(0);
+    EXPECT_FALSE(catalog.find(pruning.id));
+}
+
+TEST_P(CatalogTest, ALeaseIsAUseOfWhatItsInstanceCameFrom)
+{
+    catalog.save(checkpoint("ckpt-1"));
+    Instance leased = instance("inst-1", InstanceState::idle);
+    leased.checkpoint = CheckpointId{"ckpt-1"};
+    catalog.save(leased);
+    EXPECT_FALSE(catalog.get(leased.checkpoint).used_at);
+    catalog.begin(lease("lease-1"));
+    EXPECT_EQ(catalog.get(leased.checkpoint).used_at, lease("lease-1").created_at);
 }
 
 TEST_P(CatalogTest, KeepsEveryPartOfAnInstance)

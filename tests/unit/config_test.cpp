@@ -214,6 +214,11 @@ workers = 2
 queue = 3
 [pools]
 fills = 5
+[retention]
+max_count = 20
+max_total_bytes = "100G"
+ttl = "720h"
+min_free_bytes = "5G"
 )");
     const Config config = load();
     EXPECT_TRUE(problems.empty()) << all_problems();
@@ -231,6 +236,10 @@ fills = 5
     EXPECT_EQ(config.operation_workers, 2);
     EXPECT_EQ(config.operation_queue, 3);
     EXPECT_EQ(config.pool_fills, 5);
+    EXPECT_EQ(config.retention.max_count, 20);
+    EXPECT_EQ(config.retention.max_total_bytes, std::uint64_t{100} << 30U);
+    EXPECT_EQ(config.retention.ttl, 720h);
+    EXPECT_EQ(config.min_free_bytes, std::uint64_t{5} << 30U);
 }
 
 TEST_F(ConfigTest, CheckpointsAreVerifiedOnceAWeekUnlessThatIsOff)
@@ -580,6 +589,46 @@ size = 3
     EXPECT_EQ(problems.size(), 10U) << all_problems();
 }
 
+TEST_F(ConfigTest, ReadsBoundsOfCheckpoints)
+{
+    EXPECT_FALSE(load_template("image = \"x\"\n").retention.bounds());
+    EXPECT_FALSE(load().retention.bounds());
+    EXPECT_FALSE(load().min_free_bytes);
+    const RetentionPolicy policy = load_template(R"(image = "x"
+[retention]
+max_count = 3
+max_total_bytes = 1000
+ttl = "24h"
+)")
+                                       .retention;
+    EXPECT_TRUE(policy.bounds());
+    EXPECT_EQ(policy.max_count, 3);
+    EXPECT_EQ(policy.max_total_bytes, 1000U);
+    EXPECT_EQ(policy.ttl, 24h);
+    for (const char* const none : {"0", "\"0\""}) {
+        daemon(std::string{"[retention]\nmin_free_bytes = "} + none + "\n");
+        EXPECT_EQ(load().min_free_bytes, 0U) << none;
+        EXPECT_TRUE(problems.empty()) << all_problems();
+    }
+}
+
+TEST_F(ConfigTest, RefusesBoundsOfCheckpointsThatAreNone)
+{
+    daemon("[retention]\nmax_count = 0\nmax_total_bytes = 0\nttl = \"soon\"\nmin_free_bytes = -1\nmax = 1\n");
+    add_template("octave", "image = \"x\"\n[retention]\nmax_count = \"3\"\nttl = 5\nmin_free_bytes = 1\n");
+    load();
+    EXPECT_TRUE(reported("warmd.toml", 2, "retention.max_count must be between 1 and")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 3, "retention.max_total_bytes must be a number of bytes")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 4, "retention.ttl")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 5, "retention.min_free_bytes must be a number of bytes")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 6, "retention.max is not a known key")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 3, "retention.max_count must be a whole number")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 4, "retention.ttl must be a duration")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 5, "retention.min_free_bytes is not a known key"))
+        << all_problems();
+    EXPECT_EQ(problems.size(), 8U) << all_problems();
+}
+
 TEST_F(ConfigTest, RefusesPathsThatClimb)
 {
     add_template("octave", "image = \"x\"\n[[mounts]]\nsource = \"/srv/../etc\"\ntarget = \"/data/..\"\n");
@@ -681,6 +730,7 @@ TEST_F(TemplateDigestTest, DoesNotDependOnTheDescriptionTheTimesAllowedOrThePool
                      "[exec]\ntimeout = \"1s\"\n[warm.ready]\ntimeout = \"1s\"\n"),
               plain);
     EXPECT_EQ(digest("image = \"x\"\n[pool]\nmin_idle = 1\nfrozen = true\n"), plain);
+    EXPECT_EQ(digest("image = \"x\"\n[retention]\nmax_count = 1\n"), plain);
 }
 
 TEST_F(TemplateDigestTest, ChangesWithAllThatShapesTheProcess)

@@ -258,6 +258,28 @@ TEST_F(TarballStoreTest, LeavesNoTarballWhenPublishingFails)
     EXPECT_TRUE(scratch_is_empty());
 }
 
+TEST_F(TarballStoreTest, LeavesAPartOfTheDiskFreeUnlessToldOtherwise)
+{
+    EXPECT_EQ(store.ledger().floor(), std::min<std::uint64_t>(std::uint64_t{1} << 30U, store.space().total_bytes / 20));
+    EXPECT_EQ((TarballStore{directory / "other", 0}.ledger().floor()), 0U);
+}
+
+TEST_F(TarballStoreTest, ATarballThatGrowsBeyondItsRoomIsRefusedAndLeavesNothing)
+{
+    std::uint64_t free = std::uint64_t{1} << 20U;
+    TarballStore little{directory / "other", 0, [&free] { return free; }};
+    {
+        SpaceLedger::Reservation room{little.ledger()};
+        ASSERT_EQ(room.raise(1000), 0U);
+        StagedTarball staged = little.stage(id, &room);
+        free = 0;
+        staged.write(std::string(1000, 'x'));
+        expect_error(ErrorCode::no_space, [&staged] { staged.write("x"); });
+    }
+    EXPECT_TRUE(fs::is_empty(little.scratch()));
+    EXPECT_EQ(little.ledger().reserved(), 0U);
+}
+
 TEST_F(TarballStoreTest, SaysHowMuchSpaceIsLeft) { EXPECT_GT(store.free_bytes(), 0U); }
 
 }  // namespace
