@@ -185,7 +185,7 @@ Operation Operations::cancel(const OperationId& id)
         if (const auto live = live_.find(id); live != live_.end()) shared = live->second;
     }
     if (!shared) {
-        const Operation ended = catalog_.get(id);
+        const Operation ended = get(id);
         throw Error{ErrorCode::conflict,
                     "operation " + id.value() + " has already " + std::string{to_string(ended.state)}};
     }
@@ -206,20 +206,6 @@ void Operations::shut_down()
     // Outside the lock: a stop callback may want it.
     for (std::stop_source& stop : running) stop.request_stop();
     workers_.clear();
-}
-
-void Operations::record_ends()
-{
-    std::map<OperationId, Operation> unrecorded;
-    {
-        const std::scoped_lock lock{mutex_};
-        unrecorded = unrecorded_;
-    }
-    for (const auto& [id, operation] : unrecorded) {
-        catalog_.save(operation);
-        const std::scoped_lock lock{mutex_};
-        unrecorded_.erase(id);
-    }
 }
 
 bool Operations::works_on(const InstanceId& id) const
@@ -302,20 +288,42 @@ void Operations::finish(const std::shared_ptr<Shared>& shared, OperationState st
     } else {
         spdlog::info("operation_id={} {} {}", ended.id.value(), to_string(ended.kind), to_string(state));
     }
-    bool recorded = false;
-    try {
-        if (ended_) ended_(ended);
-        catalog_.save(ended);
-        recorded = true;
-    } catch (const std::exception& failure) {
-        // Tried again, and a start before that finds the row unfinished and calls it interrupted.
-        spdlog::error("operation_id={} its end cannot be recorded: {}", ended.id.value(), failure.what());
+    if (ended_) ended_(ended);
+    const bool recorded = record(ended);
+    {
+        // Only now: whoever waited finds the end in the catalog, or here.
+        const std::scoped_lock lock{mutex_};
+        if (!recorded) unrecorded_.emplace(ended.id, ended);
+        live_.erase(ended.id);
+        changed_.notify_all();
     }
-    // Only now: whoever waited finds the end in the catalog.
-    const std::scoped_lock lock{mutex_};
-    if (!recorded) unrecorded_.emplace(ended.id, ended);
-    live_.erase(ended.id);
-    changed_.notify_all();
+    if (recorded) record_ends();  // there may be room again
+}
+
+bool Operations::record(const Operation& ended) noexcept
+{
+    try {
+        catalog_.save(ended);
+        return true;
+    } catch (const std::exception& failure) {
+        // A start before it is tried again finds the row unfinished and calls it interrupted.
+        spdlog::error("operation_id={} its end cannot be recorded yet: {}", ended.id.value(), failure.what());
+        return false;
+    }
+}
+
+void Operations::record_ends() noexcept
+{
+    std::map<OperationId, Operation> waiting;
+    {
+        const std::scoped_lock lock{mutex_};
+        waiting = unrecorded_;
+    }
+    for (const auto& [id, ended] : waiting) {
+        if (!record(ended)) return;
+        const std::scoped_lock lock{mutex_};
+        unrecorded_.erase(id);
+    }
 }
 
 }  // namespace warmd

@@ -112,8 +112,9 @@ public:
     /// Refuses new ones, stops all (they end as failed, `interrupted`) and waits for their ends.
     void shut_down();
 
-    /// Records the ends that could not be recorded when they came. Throws what the catalog throws.
-    void record_ends();
+    /// Writes the ends that could not be recorded when they came (a full disk): until then they are known here alone.
+    /// Tried again with each next end, too. Blocks on the catalog.
+    void record_ends() noexcept;
 
     /// Which phases operations begin.
     [[nodiscard]] ProgressFeed& progress() { return progress_; }
@@ -131,6 +132,7 @@ private:
     void work();
     void run(const std::shared_ptr<Shared>& shared);
     void finish(const std::shared_ptr<Shared>& shared, OperationState state, std::optional<Error> error);
+    bool record(const Operation& ended) noexcept;
 
     Catalog& catalog_;
     Clock& clock_;

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <exception>
 #include <optional>
 #include <set>
 #include <string>
@@ -81,6 +82,14 @@ void require_tarball(Catalog& catalog, const TarballStore& store, const Checkpoi
     }
 }
 
+/// One that was being made.
+void give_up(Catalog& catalog, TarballStore& store, Checkpoint checkpoint, const std::string& reason)
+{
+    store.remove(checkpoint.id);
+    set_failed(checkpoint, reason);
+    catalog.save(checkpoint);
+}
+
 using Ids = std::set<CheckpointId>;
 
 void recover_checkpoint(Catalog& catalog, TarballStore& store, const Ids& with_files, Checkpoint checkpoint)
@@ -89,9 +98,7 @@ void recover_checkpoint(Catalog& catalog, TarballStore& store, const Ids& with_f
     case CheckpointState::pending:
     case CheckpointState::dumping:
     case CheckpointState::verifying:
-        store.remove(checkpoint.id);
-        set_failed(checkpoint, "warmd ended while it was made");
-        catalog.save(checkpoint);
+        give_up(catalog, store, std::move(checkpoint), "warmd ended while it was made");
         break;
     case CheckpointState::deleting:
         store.remove(checkpoint.id);
@@ -178,11 +185,14 @@ void reconcile_checkpoints(Catalog& catalog, TarballStore& store,
     for (const Checkpoint& listed : catalog.checkpoints(Page::all())) {
         if (!is_being_made(listed.state) || in_work(listed.id)) continue;
         // Read after `in_work`: an operation that has just ended has left it as it should be.
-        auto checkpoint = catalog.find(listed.id);
+        const auto checkpoint = catalog.find(listed.id);
         if (!checkpoint || !is_being_made(checkpoint->state)) continue;
-        store.remove(checkpoint->id);
-        set_failed(*checkpoint, "what made it ended, and could not say how");
-        catalog.save(*checkpoint);
+        try {
+            give_up(catalog, store, *checkpoint, "what made it ended, and could not say how");
+        } catch (const std::exception& error) {
+            spdlog::warn("checkpoint_id={} was left {}, and that cannot be mended yet: {}", listed.id.value(),
+                         to_string(listed.state), error.what());
+        }
     }
 }
 

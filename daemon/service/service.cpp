@@ -95,9 +95,9 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
 void Service::reconcile() noexcept
 {
     try {
-        reconcile_instances(catalog_, engine_, clock_, [this](const InstanceId& id) { return works_on(id); });
         operations_.record_ends();
         reconcile_checkpoints(catalog_, store_, [this](const CheckpointId& id) { return operations_.works_on(id); });
+        reconcile_instances(catalog_, engine_, clock_, [this](const InstanceId& id) { return works_on(id); });
         catalog_.prune_keys(clock_.now() - kKeyLife, kMostKeys);
         catalog_.prune_history(options_.history);
         host_.refresh(catalog_);

@@ -156,8 +156,8 @@ Checkpoint Transfer::take_in(const Incoming& incoming, OperationRun& run)
     checkpoint.sha256.clear();
     checkpoint.size_bytes = 0;
     checkpoint.available_at.reset();
-    run.set_checkpoint(checkpoint.id);  // first: what has no operation is taken for failed
     const auto room = retention_.reserve(checkpoint.template_name, incoming.checkpoint.size_bytes);
+    run.set_checkpoint(checkpoint.id);  // first: what has no operation is taken for failed
     catalog_.save(checkpoint);
     try {
         copy(incoming, checkpoint, *room, run);

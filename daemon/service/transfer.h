@@ -8,6 +8,7 @@
 #include "daemon/catalog/catalog.h"
 #include "daemon/model/trust.h"
 #include "daemon/service/operations.h"
+#include "daemon/service/retention.h"
 #include "daemon/service/templates.h"
 #include "daemon/store/tarball_store.h"
 

@@ -96,6 +96,30 @@ TEST_F(RecoveryTest, ADeletionThatWasBegunIsFinished)
     EXPECT_EQ(files_in("checkpoints"), 0U);
 }
 
+TEST_F(RecoveryTest, ASweepMendsCheckpointsThatNobodyWorksOn)
+{
+    const Checkpoint kept = checkpoint();
+    const auto left = [&](const std::string& id, CheckpointState state) {
+        Checkpoint half = kept;
+        half.id = CheckpointId{id};
+        half.state = state;
+        std::filesystem::copy_file(store().path_of(kept.id), store().path_of(half.id));
+        catalog().save(half);
+    };
+    left("ckpt-half", CheckpointState::dumping);
+    left("ckpt-going", CheckpointState::deleting);
+    left("ckpt-busy", CheckpointState::dumping);
+    reconcile_checkpoints(catalog(), store(), [](const CheckpointId& id) { return id.value() == "ckpt-busy"; });
+    EXPECT_EQ(catalog().get(CheckpointId{"ckpt-half"}).state, CheckpointState::failed);
+    EXPECT_EQ(catalog().get(CheckpointId{"ckpt-busy"}).state, CheckpointState::dumping);
+    EXPECT_EQ(catalog().get(kept.id).state, CheckpointState::available);
+    EXPECT_EQ(files_in("checkpoints"), 4U);
+    service().reconcile();
+    EXPECT_FALSE(catalog().find(CheckpointId{"ckpt-going"}));
+    EXPECT_EQ(catalog().get(CheckpointId{"ckpt-busy"}).state, CheckpointState::failed);
+    EXPECT_EQ(files_in("checkpoints"), 2U);
+}
+
 TEST_F(RecoveryTest, AMissingTarballIsQuarantinedAndItsManifestStays)
 {
     const Checkpoint made = checkpoint();
