@@ -158,9 +158,9 @@ void serve(const Config& config, const sigset_t& signals)
                                 .store = config.state_directory,
                                 .podman_socket = config.podman_socket.string(),
                                 .run = run_command},
-                     .trust = config.trust,
                      .verify_every = config.verify_every,
-                     .damaged_catalog = opened.damaged}};
+                     .damaged_catalog = opened.damaged,
+                     .trust = config.trust}};
     http::Server server{
         http::open_listeners({.socket_path = config.socket.string(),
                               .socket_group = config.socket_group,

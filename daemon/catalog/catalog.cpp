@@ -63,8 +63,8 @@ bool is_full(const SQLite::Exception& error, Database& database)
     if (is_damage(error)) {
         throw Error{ErrorCode::corrupt, "the catalog is damaged"}.with_cause(error.what()).with_hint(kMendCatalog);
     }
-    throw Error{is_full(error, database) ? ErrorCode::no_space : ErrorCode::internal, "the catalog failed"}
-        .with_cause(error.what());
+    throw Error{is_full(error, database) ? ErrorCode::no_space : ErrorCode::internal, "the catalog failed"}.with_cause(
+        error.what());
 }
 
 /// `fn` changes nothing when it throws: it can be called again.

@@ -30,8 +30,8 @@ struct Recovered {
 Recovered recover_catalog(Catalog& catalog, TarballStore& store, const Clock& clock);
 
 /// What is repeated of it while warmd runs: checkpoints that are being made though no operation is at work on them (it
-/// could not record how that ended) become failed. What cannot be mended now is tried again the next time. `in_work`: of
-/// the checkpoint. Throws what the catalog throws when it cannot be read.
+/// could not record how that ended) become failed. What cannot be mended now is tried again the next time. `in_work`:
+/// of the checkpoint. Throws what the catalog throws when it cannot be read.
 void reconcile_checkpoints(Catalog& catalog, TarballStore& store,
                            const std::function<bool(const CheckpointId&)>& in_work);
 

@@ -170,8 +170,7 @@ Checkpoint Transfer::take_in(const Incoming& incoming, OperationRun& run)
     return checkpoint;
 }
 
-void Transfer::copy(const Incoming& incoming, Checkpoint& checkpoint, SpaceLedger::Reservation& room,
-                    OperationRun& run)
+void Transfer::copy(const Incoming& incoming, Checkpoint& checkpoint, SpaceLedger::Reservation& room, OperationRun& run)
 {
     const Checkpoint& promised = incoming.checkpoint;
     StagedTarball staged = store_.stage(checkpoint.id, &room);

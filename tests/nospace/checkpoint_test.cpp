@@ -41,7 +41,7 @@ protected:
             EXPECT_EQ(std::filesystem::file_size(store().path_of(one.id)), one.size_bytes);
         }
         EXPECT_EQ(available, acknowledged);
-        EXPECT_EQ(files_in("checkpoints"), acknowledged.size());
+        EXPECT_EQ(files_in("checkpoints"), 2 * acknowledged.size()) << "a tarball and its manifest for each";
         EXPECT_EQ(files_in("tmp"), 0U);
         EXPECT_LE(files_in("unpacked"), acknowledged.size());
         EXPECT_EQ(store().ledger().reserved(), 0U);

@@ -213,7 +213,7 @@ const Demand kDemands[] = {
 };
 
 INSTANTIATE_TEST_SUITE_P(Demands, Demanding, ::testing::ValuesIn(kDemands),
-                         [](const auto& info) { return std::string{info.param.name}; });
+                         [](const auto& test) { return std::string{test.param.name}; });
 
 TEST(ContainerDocuments, ANameThatComesTwiceIsRefused)
 {

@@ -330,10 +330,9 @@ TEST(OperationDocument, ComesBackAsItWentOut)
 
 TEST(OperationDocument, EveryKindAndStateComesBack)
 {
-    for (const auto kind :
-         {OperationKind::warm, OperationKind::checkpoint, OperationKind::restore, OperationKind::terminate,
-          OperationKind::delete_checkpoint, OperationKind::verify_checkpoint, OperationKind::import_checkpoint,
-          OperationKind::prune}) {
+    for (const auto kind : {OperationKind::warm, OperationKind::checkpoint, OperationKind::restore,
+                            OperationKind::terminate, OperationKind::delete_checkpoint,
+                            OperationKind::verify_checkpoint, OperationKind::import_checkpoint, OperationKind::prune}) {
         for (const auto state : {OperationState::queued, OperationState::running, OperationState::succeeded,
                                  OperationState::failed, OperationState::cancelled}) {
             Operation out = some_operation();
