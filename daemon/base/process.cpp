@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <charconv>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -23,10 +22,14 @@ namespace warmd {
 
 namespace {
 
+/// Nothing when the process has ended. It may have between opening and reading (ESRCH), of which an iterator would
+/// throw, and `<<` makes a failed stream.
 std::string read_file(int pid, const char* name)
 {
-    std::ifstream file{"/proc/" + std::to_string(pid) + "/" + name};
-    return {std::istreambuf_iterator<char>{file}, {}};
+    const std::ifstream file{"/proc/" + std::to_string(pid) + "/" + name};
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
 }
 
 Error gone(int pid) { return Error{ErrorCode::conflict, "the process " + std::to_string(pid) + " has ended"}; }

@@ -287,6 +287,7 @@ class Podman:
             for path in sorted(container.root.rglob("*")):
                 if path.is_file() and path.name != ".memory":
                     tar.add(path, str(path.relative_to(container.root)), recursive=False)
+            changed = bool(tar.getnames())
         config = {"id": container.id, "name": container.name, "rootfsImageID": container.image,
                   "rootfsImageName": container.image_name, "labels": container.labels, "command": container.command,
                   "env": container.env, "runtime": "crun", "logDriver": "k8s-file"}
@@ -302,7 +303,7 @@ class Podman:
             ("checkpoint/pages-1.img", memory_pages(container.memory)),
             ("checkpoint/descriptors.json", b'["/dev/null","pipe:[1]","pipe:[2]"]'),
         ]
-        if files.getbuffer().nbytes > 10240:
+        if changed:
             members.append(("rootfs-diff.tar", files.getvalue()))
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
