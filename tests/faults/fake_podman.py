@@ -191,14 +191,13 @@ class Podman:
     def group_of(self, container):
         return self.groups / f"libpod-{container.id}.scope" if self.groups else None
 
-    def enter(self, container, pid):
+    def door_of(self, container):
+        """A descriptor through which a process enters the container's control group."""
         group = self.group_of(container)
-        if group:
-            group.mkdir(exist_ok=True)
-            try:
-                (group / "cgroup.procs").write_text(str(pid))
-            except ProcessLookupError:
-                pass
+        if group is None:
+            return None
+        group.mkdir(exist_ok=True)
+        return os.open(group / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
 
     def run(self, container, command=None, env=None, out=None, err=None, workdir=""):
         words = list(command or container.command or ["sleep", "infinity"])
@@ -206,10 +205,15 @@ class Podman:
         if program and words[0] == "/program":
             words[0] = program
         variables = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", **(container.env or {}), **(env or {})}
-        process = subprocess.Popen(words, cwd=str(container.root) + workdir, env=variables, stdin=subprocess.DEVNULL,
-                                   stdout=out, stderr=err, start_new_session=True)
-        self.enter(container, process.pid)
-        return process
+        door = self.door_of(container)
+        try:
+            # It enters by itself, before the program: what the program starts is in the group, too.
+            return subprocess.Popen(words, cwd=str(container.root) + workdir, env=variables, stdin=subprocess.DEVNULL,
+                                    stdout=out, stderr=err, start_new_session=True,
+                                    preexec_fn=None if door is None else lambda: os.write(door, b"0"))
+        finally:
+            if door is not None:
+                os.close(door)
 
     def launch(self, container):
         (container.root / ".memory").write_text(container.memory)
