@@ -138,6 +138,11 @@ Json ApiClient::post(const std::string& path, const Json& body) const
 Json ApiClient::del(const std::string& path) const { return parse_json(call({.method = "DELETE", .path = path})); }
 std::string ApiClient::get_text(const std::string& path) const { return call({.method = "GET", .path = path}); }
 
+void ApiClient::download(const std::string& path, const std::function<void(std::string_view)>& on_data) const
+{
+    (void)call({.method = "GET", .path = path, .on_data = on_data});
+}
+
 std::vector<Json> ApiClient::get_all(const std::string& path) const
 {
     std::vector<Json> items;

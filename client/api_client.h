@@ -48,6 +48,8 @@ public:
     [[nodiscard]] Json post(const std::string& path, const Json& body) const;
     [[nodiscard]] Json del(const std::string& path) const;
     [[nodiscard]] std::string get_text(const std::string& path) const;
+    /// Hands the body on as it arrives. What `on_data` throws breaks the connection and is thrown.
+    void download(const std::string& path, const std::function<void(std::string_view)>& on_data) const;
     /// Every page of a list.
     [[nodiscard]] std::vector<Json> get_all(const std::string& path) const;
     /// Nothing when the document is still the one of `etag`; otherwise the document, and `etag` is its own.

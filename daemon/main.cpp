@@ -126,8 +126,12 @@ void serve(const Config& config, const sigset_t& signals)
 {
     const UniqueFd lock = lock_state(config.state_directory);
     SystemClock clock;
-    Catalog catalog{(config.state_directory / "catalog.sqlite").string()};
-    TarballStore store{config.state_directory};
+    const OpenedCatalog opened = open_catalog((config.state_directory / "catalog.sqlite").string());
+    if (!opened.damaged.empty()) {
+        spdlog::error("the catalog is damaged and was moved to {}: {}", opened.damaged, opened.damage);
+    }
+    Catalog& catalog = *opened.catalog;
+    TarballStore store{config.state_directory, config.min_free_bytes};
     podman::PodmanEngine engine{{.socket_path = config.podman_socket.string(),
                                  .call_timeout = config.podman_timeout,
                                  .spool_directory = store.scratch().string()}};
@@ -147,12 +151,16 @@ void serve(const Config& config, const sigset_t& signals)
                      .pools = {.parallel_fills = config.pool_fills,
                                .max_waiting = config.http_streams / 2,
                                .available_memory = available_memory},
+                     .retention = config.retention,
                      .agent = agent_program(),
                      .primed = config.socket.parent_path() / "primed",
                      .doctor = {.files = {},
                                 .store = config.state_directory,
                                 .podman_socket = config.podman_socket.string(),
-                                .run = run_command}}};
+                                .run = run_command},
+                     .verify_every = config.verify_every,
+                     .damaged_catalog = opened.damaged,
+                     .trust = config.trust}};
     http::Server server{
         http::open_listeners({.socket_path = config.socket.string(),
                               .socket_group = config.socket_group,
@@ -163,6 +171,7 @@ void serve(const Config& config, const sigset_t& signals)
 
     service.reconcile();
     const std::jthread maintenance{[&service](const std::stop_token& stop) { service.maintain(stop); }};
+    const std::jthread integrity{[&service](const std::stop_token& stop) { service.keep_intact(stop); }};
     const std::jthread http{[&server] { server.run(); }};
     sd_notify(0, "READY=1");
     const auto heartbeat = begin_heartbeat(clock, catalog, server);

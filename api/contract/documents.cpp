@@ -171,6 +171,32 @@ Json encode_policy(const PoolPolicy& policy)
             {"frozen", policy.frozen}};
 }
 
+Json encode_retention(const RetentionPolicy& policy)
+{
+    return {{"max_count", policy.max_count ? Json(*policy.max_count) : Json(nullptr)},
+            {"max_total_bytes", policy.max_total_bytes ? Json(*policy.max_total_bytes) : Json(nullptr)},
+            {"ttl", policy.ttl ? Json(format_duration(*policy.ttl)) : Json(nullptr)}};
+}
+
+Json encode_deletions(const std::vector<Deletion>& deletions)
+{
+    Json json = Json::array();
+    for (const Deletion& one : deletions) {
+        json.push_back({{"checkpoint", one.checkpoint.value()},
+                        {"template", one.template_name.value()},
+                        {"state", to_string(one.state)},
+                        {"size_bytes", one.size_bytes},
+                        {"created_at", format_time(one.created_at)},
+                        {"reason", to_string(one.reason)}});
+    }
+    return json;
+}
+
+std::uint64_t decode_bytes(JsonObject& object, std::string_view name)
+{
+    return static_cast<std::uint64_t>(object.integer(name));
+}
+
 /// Nothing when there is no such member.
 std::optional<Duration> decode_duration(JsonObject& object, std::string_view name)
 {
@@ -232,6 +258,13 @@ ExecRequest decode_command(JsonObject& object)
     return request;
 }
 
+Json encode_verification(const Verification& verify)
+{
+    Json json{{"restore", verify.restore}, {"canary", nullptr}};
+    if (verify.canary) json["canary"] = encode_hooks({*verify.canary}).front();
+    return json;
+}
+
 Json encode_result(const ExecResult& result)
 {
     return {{"exit_status", result.exit_status},
@@ -279,11 +312,13 @@ Json encode(const Template& document)
              {{"before_checkpoint", encode_hooks(document.before_checkpoint)},
               {"after_restore", encode_hooks(document.after_restore)}}},
             {"secrets", encode_secrets(document.secrets)},
+            {"verify", encode_verification(document.verify)},
             {"checkpoint_timeout", format_duration(document.checkpoint_timeout)},
             {"checkpoint_rewarm", to_string(document.rewarm)},
             {"restore_timeout", format_duration(document.restore_timeout)},
             {"exec_timeout", format_duration(document.exec_timeout)},
-            {"pool", encode_policy(document.pool)}};
+            {"pool", encode_policy(document.pool)},
+            {"retention", encode_retention(document.retention)}};
 }
 
 Json encode(const Instance& document)
@@ -327,6 +362,9 @@ Json encode(const CheckpointHere& document)
             {"sha256", or_null(document.sha256)},
             {"created_at", format_time(document.created_at)},
             {"available_at", encode_time(document.available_at)},
+            {"verified_at", encode_time(document.verified_at)},
+            {"used_at", encode_time(document.used_at)},
+            {"pinned", document.pinned},
             {"phases", encode_phases(document.phases)},
             {"compatible", fits(document.differences)},
             {"differences", std::move(differences)},
@@ -336,18 +374,20 @@ Json encode(const CheckpointHere& document)
 
 Json encode(const Operation& document)
 {
-    return {{"id", document.id.value()},
-            {"kind", to_string(document.kind)},
-            {"state", to_string(document.state)},
-            {"template", or_null(document.template_name.value())},
-            {"instance", or_null(document.instance.value())},
-            {"checkpoint", or_null(document.checkpoint.value())},
-            {"phase", or_null(document.phase)},
-            {"phases", encode_phases(document.phases)},
-            {"created_at", format_time(document.created_at)},
-            {"started_at", encode_time(document.started_at)},
-            {"finished_at", encode_time(document.finished_at)},
-            {"error", document.error ? encode_error(*document.error) : Json(nullptr)}};
+    Json json{{"id", document.id.value()},
+              {"kind", to_string(document.kind)},
+              {"state", to_string(document.state)},
+              {"template", or_null(document.template_name.value())},
+              {"instance", or_null(document.instance.value())},
+              {"checkpoint", or_null(document.checkpoint.value())},
+              {"phase", or_null(document.phase)},
+              {"phases", encode_phases(document.phases)},
+              {"created_at", format_time(document.created_at)},
+              {"started_at", encode_time(document.started_at)},
+              {"finished_at", encode_time(document.finished_at)},
+              {"error", document.error ? encode_error(*document.error) : Json(nullptr)}};
+    if (document.kind == OperationKind::prune) json["deletions"] = encode_deletions(document.deletions);
+    return json;
 }
 
 Instance decode_instance(const Json& json)
@@ -387,6 +427,9 @@ CheckpointHere decode_checkpoint(const Json& json)
     document.sha256 = object.optional_text("sha256").value_or("");
     document.created_at = parse_time(object.text("created_at"));
     document.available_at = decode_time(object, "available_at");
+    document.verified_at = decode_time(object, "verified_at");
+    document.used_at = decode_time(object, "used_at");
+    document.pinned = object.optional_boolean("pinned").value_or(false);
     document.phases = decode_phases(object);
     document.environment = object.text_map("environment");
     if (const Json* const statistics = object.child("statistics")) {
@@ -425,7 +468,103 @@ Operation decode_operation(const Json& json)
         JsonObject members{*error, "error"};
         document.error = decode_error(members);
     }
+    if (document.kind == OperationKind::prune) document.deletions = decode_deletions(json);
     return document;
+}
+
+Json encode(const PruneOrder& order)
+{
+    Json only = Json::array();
+    for (const CheckpointId& id : order.request.only) only.push_back(id.value());
+    return {{"keep", order.request.keep}, {"only", std::move(only)}, {"dry_run", order.dry_run}};
+}
+
+PruneOrder decode_prune_order(const Json& json)
+{
+    constexpr int kMostKept = 1000;
+    JsonObject object{json};
+    PruneOrder order;
+    const std::int64_t keep = object.optional_integer("keep").value_or(order.request.keep);
+    if (keep < 1 || keep > kMostKept) {
+        throw Error{ErrorCode::invalid_argument, "keep must be a number from 1 to 1000"}.with_field("keep");
+    }
+    order.request.keep = static_cast<int>(keep);
+    for (const std::string& id : object.texts("only")) order.request.only.emplace_back(id);
+    order.dry_run = object.optional_boolean("dry_run").value_or(false);
+    object.finish();
+    return order;
+}
+
+Json encode(const std::vector<Deletion>& plan)
+{
+    std::uint64_t bytes = 0;
+    for (const Deletion& one : plan) bytes += one.size_bytes;
+    return {{"deletions", encode_deletions(plan)}, {"bytes", bytes}};
+}
+
+std::vector<Deletion> decode_deletions(const Json& json)
+{
+    JsonObject object{json};
+    std::vector<Deletion> deletions;
+    const Json* const items = object.child("deletions");
+    if (items == nullptr || !items->is_array()) {
+        throw Error{ErrorCode::invalid_argument, "deletions must be an array"}.with_field("deletions");
+    }
+    for (const Json& item : *items) {
+        JsonObject one{item, "deletions"};
+        deletions.push_back({.checkpoint = CheckpointId{one.text("checkpoint")},
+                             .template_name = TemplateName{one.text("template")},
+                             .state = decode_word(one, "state", checkpoint_state_from_string),
+                             .size_bytes = decode_bytes(one, "size_bytes"),
+                             .created_at = parse_time(one.text("created_at")),
+                             .reason = decode_word(one, "reason", deletion_reason_from_string)});
+    }
+    return deletions;
+}
+
+Json encode(const StoreUsage& document)
+{
+    Json templates = Json::array();
+    StoreUsage::Entry all;
+    for (const StoreUsage::Entry& one : document.templates) {
+        templates.push_back({{"template", one.template_name.value()},
+                             {"checkpoints", one.checkpoints},
+                             {"pinned", one.pinned},
+                             {"bytes", one.tarball_bytes},
+                             {"unpacked_bytes", one.unpacked_bytes},
+                             {"reclaimable_bytes", one.reclaimable_bytes}});
+        all.tarball_bytes += one.tarball_bytes;
+        all.unpacked_bytes += one.unpacked_bytes;
+        all.reclaimable_bytes += one.reclaimable_bytes;
+    }
+    return {{"templates", std::move(templates)},         {"tarball_bytes", all.tarball_bytes},
+            {"unpacked_bytes", all.unpacked_bytes},      {"reclaimable_bytes", all.reclaimable_bytes},
+            {"reserved_bytes", document.reserved_bytes}, {"free_bytes", document.free_bytes},
+            {"total_bytes", document.total_bytes},       {"min_free_bytes", document.min_free_bytes}};
+}
+
+StoreUsage decode_usage(const Json& json)
+{
+    JsonObject object{json};
+    StoreUsage usage;
+    usage.reserved_bytes = decode_bytes(object, "reserved_bytes");
+    usage.free_bytes = decode_bytes(object, "free_bytes");
+    usage.total_bytes = decode_bytes(object, "total_bytes");
+    usage.min_free_bytes = decode_bytes(object, "min_free_bytes");
+    const Json* const templates = object.child("templates");
+    if (templates == nullptr || !templates->is_array()) {
+        throw Error{ErrorCode::invalid_argument, "templates must be an array"}.with_field("templates");
+    }
+    for (const Json& item : *templates) {
+        JsonObject one{item, "templates"};
+        usage.templates.push_back({.template_name = TemplateName{one.text("template")},
+                                   .checkpoints = static_cast<int>(one.integer("checkpoints")),
+                                   .pinned = static_cast<int>(one.integer("pinned")),
+                                   .tarball_bytes = decode_bytes(one, "bytes"),
+                                   .unpacked_bytes = decode_bytes(one, "unpacked_bytes"),
+                                   .reclaimable_bytes = decode_bytes(one, "reclaimable_bytes")});
+    }
+    return usage;
 }
 
 Json encode(const Lease& document)
@@ -649,6 +788,14 @@ RunRequest decode_run_request(const Json& json)
     request.command = decode_command(object);
     object.finish();
     return request;
+}
+
+std::string decode_import_request(const Json& json)
+{
+    JsonObject object{json};
+    std::string name = object.text("name");
+    object.finish();
+    return name;
 }
 
 int decode_signal_request(const Json& json)

@@ -16,6 +16,7 @@
 #include "daemon/model/operation.h"
 #include "daemon/model/pool.h"
 #include "daemon/model/priming.h"
+#include "daemon/model/retention.h"
 #include "daemon/model/template.h"
 
 // The documents of the API, as api/openapi.yaml describes them: what the daemon writes the client reads with
@@ -67,6 +68,22 @@ Error decode_problem(const std::string& body, int status);
 Json encode_error(const Error& error);
 
 Json encode(const ExecRequest& request);
+/// What a prune may be asked for. `dry_run`: to say what it would delete, and delete nothing.
+struct PruneOrder {
+    PruneRequest request;
+    bool dry_run = false;
+};
+Json encode(const PruneOrder& order);
+/// Strict.
+PruneOrder decode_prune_order(const Json& json);
+
+/// {"deletions": [...], "bytes": ...}
+Json encode(const std::vector<Deletion>& plan);
+std::vector<Deletion> decode_deletions(const Json& json);
+
+Json encode(const StoreUsage& document);
+StoreUsage decode_usage(const Json& json);
+
 /// Strict. The timeout is text: "30s".
 ExecRequest decode_exec_request(const Json& json);
 
@@ -89,6 +106,9 @@ struct RunRequest {
 Json encode(const RunRequest& request);
 /// Strict.
 RunRequest decode_run_request(const Json& json);
+
+/// {"name": "ckpt-..."}: what it names. Strict.
+std::string decode_import_request(const Json& json);
 
 /// {"signal": "INT"}: the number. Strict.
 int decode_signal_request(const Json& json);

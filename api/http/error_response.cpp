@@ -10,6 +10,7 @@ int http_status(ErrorCode code)
     case ErrorCode::invalid_argument: return 400;
     case ErrorCode::unauthenticated: return 401;
     case ErrorCode::forbidden: return 403;
+    case ErrorCode::untrusted: return 403;
     case ErrorCode::not_found: return 404;
     case ErrorCode::method_not_allowed: return 405;
     case ErrorCode::conflict: return 409;
@@ -20,6 +21,7 @@ int http_status(ErrorCode code)
     case ErrorCode::misdirected: return 421;
     case ErrorCode::key_reused: return 422;
     case ErrorCode::incompatible_host: return 422;
+    case ErrorCode::invalid_archive: return 422;
     case ErrorCode::internal: return 500;
     case ErrorCode::corrupt: return 500;
     case ErrorCode::interrupted: return 500;

@@ -128,7 +128,9 @@ bool read_field(const std::string& name, std::string_view value, RequestHead& he
         read_length(value, head);
         return false;
     }
-    // No resource is served in parts, and the library behind would do so by itself.
+    // The library behind would serve parts of everything by itself.
+    if (name == "range") head.range = value;
+    if (name == "if-range") head.if_range = value;
     return name != "range" && name != "if-range";
 }
 

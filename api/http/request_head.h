@@ -32,6 +32,8 @@ struct RequestHead {
     std::size_t body = 0;  // bytes that follow it
     std::string method;
     std::string target;
+    std::string range;             // the header Range, for those routes that serve parts
+    std::string if_range;          // likewise
     bool awaits_continue = false;  // the client holds the body back until it is asked for (RFC 9110, 10.1.1)
     /// The same request line and headers, without those that concern the transfer alone (Content-Length,
     /// Expect, Range): for the parser behind.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
@@ -63,7 +64,9 @@ struct Response {
     std::string content_type = "application/json";
     std::string body;
     std::map<std::string, std::string> headers;
-    /// When set, writes the body piece by piece; returns at its end.
+    std::optional<std::uint64_t> length{};  // of a streamed body, where it is known before
+    /// When set, writes the body piece by piece; returns at its end. With a `length`, fewer bytes than that break the
+    /// connection.
     std::function<void(const StreamWriter&)> stream;
 
     static Response json(const Json& document, int status = 200);

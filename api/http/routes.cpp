@@ -30,6 +30,7 @@ Router make_router(Service& service, AccessOptions access)
     add_instance_routes(router, service);
     add_pool_routes(router, service);
     add_operation_routes(router, service);
+    add_store_routes(router, service);
     add_event_routes(router, service);
     add_web_routes(router);
     router.observe([&service](const std::string& route, const std::string& method, int status, Duration elapsed) {
@@ -48,13 +49,11 @@ Response answer_operation(Service& service, const OperationId& id, Duration pati
     return response;
 }
 
-Response start(const Request& request, Service& service, const std::function<Operation()>& submit,
-               std::vector<std::string_view> also)
+namespace {
+
+/// Submits, unless the request's key has come before, and answers with the operation.
+Response begin(const Request& request, Service& service, const std::function<Operation()>& submit)
 {
-    // All that can be wrong with the request is found before anything is begun.
-    also.emplace_back("wait");
-    request.allow_query(also);
-    request.expect_no_body();
     const Duration patience = read_wait(request);
     if (!request.key) return answer_operation(service, submit().id, patience);
     RequestKeys::Turn turn = service.keys().take(*request.key);
@@ -66,6 +65,24 @@ Response start(const Request& request, Service& service, const std::function<Ope
     Response response = answer_operation(service, OperationId{turn.subject}, patience);
     response.headers[kReplayed] = "true";
     return response;
+}
+
+}  // namespace
+
+Response start(const Request& request, Service& service, const std::function<Operation()>& submit,
+               std::vector<std::string_view> also)
+{
+    // All that can be wrong with the request is found before anything is begun.
+    also.emplace_back("wait");
+    request.allow_query(also);
+    request.expect_no_body();
+    return begin(request, service, submit);
+}
+
+Response start_with_body(const Request& request, Service& service, const std::function<Operation()>& submit)
+{
+    request.allow_query({"wait"});
+    return begin(request, service, submit);
 }
 
 RestoreRequest read_restore(const Request& request)

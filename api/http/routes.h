@@ -18,6 +18,7 @@ void add_checkpoint_routes(Router& router, Service& service);
 void add_instance_routes(Router& router, Service& service);
 void add_pool_routes(Router& router, Service& service);
 void add_operation_routes(Router& router, Service& service);
+void add_store_routes(Router& router, Service& service);
 void add_event_routes(Router& router, Service& service);
 void add_web_routes(Router& router);
 
@@ -29,6 +30,11 @@ Router make_router(Service& service, AccessOptions access = {});
 /// read the query parameters in `also`. A request whose key has begun an operation before is answered with that one.
 Response start(const Request& request, Service& service, const std::function<Operation()>& submit,
                std::vector<std::string_view> also = {});
+/// As `start`, for a request with a body, which `submit` has read.
+Response start_with_body(const Request& request, Service& service, const std::function<Operation()>& submit);
+
+/// As `start`, for a request whose body `submit` has decoded.
+Response start_with_body(const Request& request, Service& service, const std::function<Operation()>& submit);
 
 /// The answer to a request whose key has come before is marked as such.
 inline constexpr const char* kReplayed = "Idempotent-Replayed";

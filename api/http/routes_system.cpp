@@ -15,6 +15,8 @@ namespace {
 /// So that the answers of an idle daemon are equal, whatever else writes a little to its disk.
 constexpr std::uint64_t kFreeStep = std::uint64_t{16} << 20U;
 
+Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
 Json encode(const ServiceStatus& status)
 {
     Json pools = Json::array();
@@ -29,6 +31,8 @@ Json encode(const ServiceStatus& status)
             {"leases", {{"active", status.leases_active}}},
             {"pools", std::move(pools)},
             {"checkpoints", {{"available", status.checkpoints_available}, {"bytes", status.checkpoint_bytes}}},
+            {"catalog",
+             {{"rebuilt_checkpoints", status.rebuild.checkpoints}, {"damaged_file", or_null(status.rebuild.damaged)}}},
             {"store",
              {{"free_bytes", status.store.free_bytes / kFreeStep * kFreeStep},
               {"total_bytes", status.store.total_bytes},

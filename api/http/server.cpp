@@ -59,6 +59,20 @@ void answer(Response response, const httplib::Request& in, httplib::Response& ou
         }
         return;
     }
+    if (response.length) {
+        const auto provide = [stream = std::move(response.stream)](std::size_t, std::size_t size,
+                                                                   httplib::DataSink& sink) {
+            std::size_t written = 0;
+            stream([&](std::string_view bytes) {
+                if (!sink.write(bytes.data(), bytes.size())) return false;
+                written += bytes.size();
+                return true;
+            });
+            return written == size;  // otherwise the connection is closed, and the client has less than was promised
+        };
+        out.set_content_provider(*response.length, response.content_type, provide);
+        return;
+    }
     const auto provide = [stream = std::move(response.stream)](std::size_t, httplib::DataSink& sink) {
         bool connected = true;
         stream([&](std::string_view bytes) {
@@ -80,6 +94,8 @@ Request to_request(const httplib::Request& in, Exchange& exchange)
     request.path = in.path;
     for (const auto& [name, value] : in.params) request.query.insert_or_assign(name, value);
     for (const auto& [name, value] : in.headers) request.headers.insert_or_assign(lower_case(name), value);
+    if (!exchange.head.range.empty()) request.headers.insert_or_assign("range", exchange.head.range);
+    if (!exchange.head.if_range.empty()) request.headers.insert_or_assign("if-range", exchange.head.if_range);
     request.body = std::move(exchange.body);
     request.request_id = new_id("req-");
     request.peer = std::move(exchange.peer);

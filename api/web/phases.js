@@ -1,5 +1,5 @@
 // Phases have one colour everywhere: in bars, plots and legends. The colours themselves are in style.css.
-const ORDER = ["create", "start", "init", "ready", "before_checkpoint", "export", "publish", "unpack", "restore", "verify", "after_restore", "remove"];
+const ORDER = ["create", "start", "init", "ready", "before_checkpoint", "export", "publish", "unpack", "restore", "verify", "after_restore", "remove", "check", "read", "canary"];
 const COLOURS = 8;
 
 /** 0 to 7 for those that are known (neighbours differ), by the name's characters for others. */

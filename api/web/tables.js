@@ -146,12 +146,12 @@ export class Tables {
         return el("tr", {},
             td("Checkpoint", {}, id(checkpoint.id), about && el("span", { class: "faint sub" }, el("bdi", {}, printable(about, 100))), note(checkpoint.reason, true)),
             td("Template", {}, name(checkpoint.template)),
-            td("State", {}, badge(checkpoint.state)),
+            td("State", {}, badge(checkpoint.state), checkpoint.pinned && el("span", { class: "tag" }, "pinned")),
             td("Size", { class: "num" }, checkpoint.size_bytes ? bytes(checkpoint.size_bytes) : "–"),
             td("Age", { class: "num" }, since(checkpoint.created_at)),
             td("", { class: "acts" },
                 checkpoint.state === "available" && this.#actions.button({ label: "Restore", what: checkpoint.id, role: "admin", path: `${path}/restore` }),
-                ["available", "failed", "quarantined"].includes(checkpoint.state) && this.#actions.button({
+                !checkpoint.pinned && ["available", "failed", "quarantined"].includes(checkpoint.state) && this.#actions.button({
                     label: "Delete", what: checkpoint.id, role: "admin", method: "DELETE", path, list: "checkpoints",
                     ask: { title: "Delete this checkpoint?", text: `${checkpoint.id} of ${checkpoint.template}${checkpoint.size_bytes ? `, ${bytes(checkpoint.size_bytes)},` : ""} cannot be brought back. Instances restored from it live on.`, yes: "Delete it" },
                 })));

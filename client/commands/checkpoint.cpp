@@ -1,4 +1,5 @@
 #include "client/commands/commands.h"
+#include "client/exit_statuses.h"
 #include "daemon/base/text.h"
 
 namespace warmd::client {
@@ -13,9 +14,10 @@ void list_checkpoints(const Context& context, const std::string& template_name)
         if (context.output.json) context.output.print_json(item);
         const contract::CheckpointHere entry = contract::decode_checkpoint(item);
         const bool misfit = entry.state == CheckpointState::available && !fits(entry.differences);
+        std::string reason = misfit ? "does not fit this host: " + describe_blocking(entry.differences) : entry.reason;
+        if (entry.pinned) reason = reason.empty() ? "pinned" : "pinned; " + reason;
         rows.push_back({entry.id.value(), entry.template_name.value(), std::string{to_string(entry.state)},
-                        describe_bytes(entry.size_bytes), describe_age(entry.created_at),
-                        misfit ? "does not fit this host: " + describe_blocking(entry.differences) : entry.reason});
+                        describe_bytes(entry.size_bytes), describe_age(entry.created_at), std::move(reason)});
     }
     if (!context.output.json) context.output.print_table(rows);
 }
@@ -34,10 +36,13 @@ void show_checkpoint(const Context& context, const std::string& id)
         {"state",
          std::string{to_string(checkpoint.state)} + (checkpoint.reason.empty() ? "" : ": " + checkpoint.reason)},
         {"created", format_time(checkpoint.created_at)},
+        {"last used", checkpoint.used_at ? format_time(*checkpoint.used_at) : "never"},
+        {"pinned", checkpoint.pinned ? "yes" : "no"},
         {"image", checkpoint.image},
         {"image id", checkpoint.image_id},
         {"size", describe_bytes(checkpoint.size_bytes)},
         {"sha256", checkpoint.sha256},
+        {"verified", checkpoint.verified_at ? format_time(*checkpoint.verified_at) : "never"},
         {"fits this host", fits(checkpoint.differences) ? "yes" : "no"}};
     for (const Difference& one : checkpoint.differences) {
         rows.push_back({one.blocks ? "  because of" : "  differs", describe(one) + ": " + one.why});
@@ -72,11 +77,78 @@ void add_rm(CLI::App& command, Context& context)
     });
 }
 
+void verify(const Context& context, const std::string& id, bool by_restore)
+{
+    start_operation(context, "POST",
+                    "/v1/checkpoints/" + percent_encode(id) + "/verify" + (by_restore ? "?restore=true" : ""), true,
+                    [](const Operation& operation) { return operation.checkpoint.value(); });
+}
+
+/// All that are available, the next also when one turns out to be damaged.
+void verify_all(Context& context, bool by_restore)
+{
+    for (const Json& item : context.api().get_all("/v1/checkpoints")) {
+        const contract::CheckpointHere checkpoint = contract::decode_checkpoint(item);
+        if (checkpoint.state != CheckpointState::available) continue;
+        if (by_restore && !fits(checkpoint.differences)) {
+            context.output.say(checkpoint.id.value() + " does not fit this host: skipped");
+            continue;
+        }
+        try {
+            verify(context, checkpoint.id.value(), by_restore);
+        } catch (const Error& error) {
+            print_error(error, context.output);
+            context.exit_status = kExitFailed;
+        }
+    }
+}
+
+void add_verify(CLI::App& command, Context& context)
+{
+    CLI::App* const verification = command.add_subcommand("verify",
+                                                          "Read checkpoints and compare them with their sums");
+    verification->footer("Prints the ids of those that are intact; the others are quarantined.\n"
+                         "Examples: warmctl checkpoint verify ckpt-...\n"
+                         "          warmctl checkpoint verify --all --restore");
+    const auto id = std::make_shared<std::string>();
+    const auto all = std::make_shared<bool>(false);
+    const auto by_restore = std::make_shared<bool>(false);
+    CLI::Option* const one = verification->add_option("CHECKPOINT", *id, "Its id");
+    verification->add_flag("--all", *all, "All that are available")->excludes(one);
+    verification->add_flag("--restore", *by_restore,
+                           "Restore a copy as well, ask the template's canary in it, and destroy it");
+    verification->callback([&context, id, all, by_restore] {
+        if (id->empty() && !*all) throw CLI::RequiredError{"CHECKPOINT or --all"};
+        if (*all) verify_all(context, *by_restore);
+        else verify(context, *id, *by_restore);
+    });
+}
+
+void add_pin(CLI::App& command, Context& context, bool pinned)
+{
+    CLI::App* const pin = command.add_subcommand(
+        pinned ? "pin" : "unpin",
+        pinned ? "Keep checkpoints, whatever the bounds say" : "Let pinned checkpoints go again");
+    pin->footer(pinned ? "Nothing deletes a pinned one: no bound of [retention], no prune and no `checkpoint rm`.\n"
+                         "Example: warmctl checkpoint pin ckpt-..."
+                       : "Example: warmctl checkpoint unpin ckpt-...");
+    const auto ids = std::make_shared<std::vector<std::string>>();
+    pin->add_option("CHECKPOINT", *ids, "Their ids")->required();
+    pin->callback([&context, ids, pinned] {
+        const ApiClient api = context.api();
+        for (const std::string& id : *ids) {
+            const std::string path = "/v1/checkpoints/" + percent_encode(id) + "/pin";
+            const Json now = pinned ? api.post(path) : api.del(path);
+            if (context.output.json) context.output.print_json(now);
+        }
+    });
+}
+
 }  // namespace
 
 void add_checkpoint_command(CLI::App& app, Context& context)
 {
-    CLI::App* const command = app.add_subcommand("checkpoint", "Make checkpoints, list, show and delete them");
+    CLI::App* const command = app.add_subcommand("checkpoint", "Make checkpoints, list, show, pin and delete them");
     command->footer("Prints the checkpoint's id.\nExamples: warmctl checkpoint octave        (warms it first)\n"
                     "          warmctl checkpoint inst-...      (ends that instance)\n"
                     "          warmctl checkpoint list");
@@ -107,6 +179,10 @@ void add_checkpoint_command(CLI::App& app, Context& context)
     show->callback([&context, shown] { show_checkpoint(context, *shown); });
 
     add_rm(*command, context);
+    add_transfer_commands(*command, context);
+    add_verify(*command, context);
+    add_pin(*command, context, true);
+    add_pin(*command, context, false);
     add_prune_command(*command, context);
 
     command->callback([&context, command, target, no_wait] {

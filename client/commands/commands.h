@@ -1,7 +1,9 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "client/api_client.h"
@@ -41,6 +43,7 @@ void add_status_command(CLI::App& app, Context& context);
 void add_store_command(CLI::App& app, Context& context);
 void add_df_command(CLI::App& app, Context& context);
 void add_prune_command(CLI::App& app, Context& context);
+void add_transfer_commands(CLI::App& command, Context& context);
 void add_why_command(CLI::App& app, Context& context);
 void add_doctor_command(CLI::App& app, Context& context);
 void add_watch_command(CLI::App& app, Context& context);
@@ -56,9 +59,9 @@ int print_completions(const CLI::App& root, const Context& context, const std::v
 void print_events(const Context& context, const std::string& since);
 
 /// Sends what starts an operation. With `wait` follows it and prints `result` of it (with --json the
-/// operation), otherwise prints its id.
+/// operation), otherwise prints its id. `body`: what a POST sends.
 void start_operation(const Context& context, const std::string& method, const std::string& path, bool wait,
-                     const std::function<std::string(const Operation&)>& result);
+                     const std::function<std::string(const Operation&)>& result, const std::optional<Json>& body = {});
 
 /// The flag --no-wait. The returned value is true when it was given; it lives as long as the command.
 std::shared_ptr<bool> add_no_wait(CLI::App& command);

@@ -6,10 +6,10 @@
 namespace warmd::client {
 
 void start_operation(const Context& context, const std::string& method, const std::string& path, bool wait,
-                     const std::function<std::string(const Operation&)>& result)
+                     const std::function<std::string(const Operation&)>& result, const std::optional<Json>& body)
 {
     const ApiClient api = context.api();
-    const Json started = method == "DELETE" ? api.del(path) : api.start(path);
+    const Json started = method == "DELETE" ? api.del(path) : api.start(path, body);
     Operation operation = contract::decode_operation(started);
     if (wait) operation = follow(api, context.output, operation);
     if (context.output.json) {

@@ -1,104 +1,47 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <set>
 
 #include "client/commands/commands.h"
 #include "client/exit_statuses.h"
 #include "client/progress.h"
-#include "client/prune_plan.h"
-#include "client/status_view.h"
 #include "daemon/base/text.h"
 
 namespace warmd::client {
 
 namespace {
 
-std::vector<contract::CheckpointHere> all_checkpoints(const ApiClient& api)
-{
-    std::vector<contract::CheckpointHere> checkpoints;
-    for (const Json& item : api.get_all("/v1/checkpoints")) checkpoints.push_back(contract::decode_checkpoint(item));
-    return checkpoints;
-}
-
-/// What live instances are from, and what pools are filled from.
-std::set<CheckpointId> checkpoints_in_use(const ApiClient& api)
-{
-    std::set<CheckpointId> in_use;
-    for (const Json& item : api.get_all("/v1/instances")) in_use.insert(contract::decode_instance(item).checkpoint);
-    for (const Json& item : api.get_all("/v1/pools")) in_use.insert(contract::decode_pool(item).checkpoint);
-    return in_use;
-}
-
-std::vector<Prunable> make_plan(const ApiClient& api, const std::vector<contract::CheckpointHere>& checkpoints,
-                                int keep)
-{
-    std::map<TemplateName, std::string> digests;
-    for (const Json& item : api.get_all("/v1/templates")) {
-        JsonObject object{item};
-        digests[TemplateName{object.text("name")}] = object.text("digest");
-    }
-    std::set<CheckpointId> stay = checkpoints_in_use(api);
-    stay.merge(newest_fitting(checkpoints, digests));
-    return plan_prune({checkpoints.begin(), checkpoints.end()}, digests, stay, keep);
-}
-
 void show_usage(const Context& context)
 {
-    const ApiClient api = context.api();
-    const Json status = api.get("/v1/status");
-    const std::vector<contract::CheckpointHere> checkpoints = all_checkpoints(api);
-    const std::vector<Prunable> plan = make_plan(api, checkpoints, 1);
-    struct Usage {
-        int count = 0;
-        std::uint64_t bytes = 0;
-        std::uint64_t reclaimable = 0;
-    };
-    std::map<TemplateName, Usage> by_template;
-    std::uint64_t bytes = 0;
-    for (const Checkpoint& checkpoint : checkpoints) {
-        Usage& usage = by_template[checkpoint.template_name];
-        ++usage.count;
-        usage.bytes += checkpoint.size_bytes;
-        bytes += checkpoint.size_bytes;
-    }
-    for (const Prunable& entry : plan) {
-        by_template[entry.checkpoint.template_name].reclaimable += entry.checkpoint.size_bytes;
-    }
-    const auto number = [&status](const char* name) { return status_number(status, "store", name); };
-    if (context.output.json) {
-        const auto or_null = [](const auto& value) { return value ? Json(*value) : Json(nullptr); };
-        Json templates = Json::array();
-        for (const auto& [name, usage] : by_template) {
-            templates.push_back({{"template", name.value()},
-                                 {"checkpoints", usage.count},
-                                 {"bytes", usage.bytes},
-                                 {"reclaimable_bytes", usage.reclaimable}});
-        }
-        return context.output.print_json({{"templates", std::move(templates)},
-                                          {"tarball_bytes", bytes},
-                                          {"reclaimable_bytes", total_bytes(plan)},
-                                          {"unpacked_bytes", or_null(number("unpacked_bytes"))},
-                                          {"free_bytes", or_null(number("free_bytes"))},
-                                          {"total_bytes", or_null(number("total_bytes"))}});
-    }
-    std::vector<std::vector<std::string>> rows{{"TEMPLATE", "CHECKPOINTS", "TARBALLS", "RECLAIMABLE"}};
-    for (const auto& [name, usage] : by_template) {
-        rows.push_back({name.value(), std::to_string(usage.count), describe_bytes(usage.bytes),
-                        describe_bytes(usage.reclaimable)});
+    const Json document = context.api().get("/v1/df");
+    if (context.output.json) return context.output.print_json(document);
+    const StoreUsage usage = contract::decode_usage(document);
+    StoreUsage::Entry all;
+    std::vector<std::vector<std::string>> rows{
+        {"TEMPLATE", "CHECKPOINTS", "PINNED", "TARBALLS", "UNPACKED", "RECLAIMABLE"}};
+    for (const StoreUsage::Entry& one : usage.templates) {
+        rows.push_back({one.template_name.value(), std::to_string(one.checkpoints), std::to_string(one.pinned),
+                        describe_bytes(one.tarball_bytes), describe_bytes(one.unpacked_bytes),
+                        describe_bytes(one.reclaimable_bytes)});
+        all.tarball_bytes += one.tarball_bytes;
+        all.unpacked_bytes += one.unpacked_bytes;
+        all.reclaimable_bytes += one.reclaimable_bytes;
     }
     context.output.print_table(rows);
     context.output.print_line("");
-    const auto words = [&number](const char* name) {
-        const auto value = number(name);
-        return value ? describe_bytes(static_cast<std::uint64_t>(*value)) : std::string{"unknown"};
-    };
+    const bool low = usage.free_bytes < usage.min_free_bytes + usage.reserved_bytes;
     context.output.print_table(
-        {{"tarballs", describe_bytes(bytes)},
-         {"unpacked", words("unpacked_bytes")},
-         {"reclaimable", describe_bytes(total_bytes(plan)) + (plan.empty() ? "" : "  (warmctl prune)")},
-         {"free", words("free_bytes")},
-         {"total", words("total_bytes")}});
+        {{"tarballs", describe_bytes(all.tarball_bytes)},
+         {"unpacked", describe_bytes(all.unpacked_bytes)},
+         {"reclaimable",
+          describe_bytes(all.reclaimable_bytes) + (all.reclaimable_bytes > 0 ? "  (warmctl prune)" : "")},
+         {"reserved", describe_bytes(usage.reserved_bytes)},
+         {"free", describe_bytes(usage.free_bytes) + (low ? "  (too little for a checkpoint)" : "")},
+         {"stays free", describe_bytes(usage.min_free_bytes)},
+         {"total", describe_bytes(usage.total_bytes)}});
 }
 
 struct PruneOptions {
@@ -121,54 +64,81 @@ bool confirmed(Context& context, const std::string& question)
     return answer == "y" || answer == "Y" || answer == "yes";
 }
 
-void report(const Context& context, const Prunable& entry, bool deleted)
+std::string describe(DeletionReason reason)
+{
+    std::string words{to_string(reason)};
+    std::replace(words.begin(), words.end(), '_', ' ');
+    return words;
+}
+
+std::string describe(const std::vector<Deletion>& deletions)
+{
+    std::uint64_t bytes = 0;
+    for (const Deletion& one : deletions) bytes += one.size_bytes;
+    return std::to_string(deletions.size()) + (deletions.size() == 1 ? " checkpoint, " : " checkpoints, ") +
+           describe_bytes(bytes);
+}
+
+void show_plan(const Context& context, const std::vector<Deletion>& plan)
+{
+    std::vector<std::vector<std::string>> rows{{"CHECKPOINT", "TEMPLATE", "SIZE", "AGE", "WHY"}};
+    for (const Deletion& one : plan) {
+        rows.push_back({one.checkpoint.value(), one.template_name.value(), describe_bytes(one.size_bytes),
+                        describe_age(one.created_at), describe(one.reason)});
+    }
+    if (!context.output.json) context.output.print_table(rows);
+    std::fflush(stdout);  // before a question
+}
+
+/// One document for each planned deletion, as JSON.
+void report(const Context& context, const std::vector<Deletion>& plan, const std::vector<Deletion>& gone)
 {
     if (!context.output.json) return;
-    context.output.print_json({{"checkpoint", entry.checkpoint.id.value()},
-                               {"template", entry.checkpoint.template_name.value()},
-                               {"state", to_string(entry.checkpoint.state)},
-                               {"size_bytes", entry.checkpoint.size_bytes},
-                               {"why", entry.why},
-                               {"deleted", deleted}});
+    std::set<CheckpointId> deleted;
+    for (const Deletion& one : gone) deleted.insert(one.checkpoint);
+    for (const Deletion& one : plan) {
+        context.output.print_json({{"checkpoint", one.checkpoint.value()},
+                                   {"template", one.template_name.value()},
+                                   {"state", to_string(one.state)},
+                                   {"size_bytes", one.size_bytes},
+                                   {"why", to_string(one.reason)},
+                                   {"deleted", deleted.contains(one.checkpoint)}});
+    }
 }
 
 void prune(Context& context, const PruneOptions& options)
 {
     const ApiClient api = context.api();
-    const std::vector<Prunable> plan = make_plan(api, all_checkpoints(api), options.keep);
+    contract::PruneOrder order{.request = {.keep = options.keep, .only = {}}, .dry_run = true};
+    const std::vector<Deletion> plan = contract::decode_deletions(api.post("/v1/prune", contract::encode(order)));
     if (plan.empty()) return context.output.say("nothing to delete");
-    const std::string what = std::to_string(plan.size()) + (plan.size() == 1 ? " checkpoint, " : " checkpoints, ") +
-                             describe_bytes(total_bytes(plan));
-    std::vector<std::vector<std::string>> rows{{"CHECKPOINT", "TEMPLATE", "SIZE", "AGE", "WHY"}};
-    for (const Prunable& entry : plan) {
-        rows.push_back({entry.checkpoint.id.value(), entry.checkpoint.template_name.value(),
-                        describe_bytes(entry.checkpoint.size_bytes), describe_age(entry.checkpoint.created_at),
-                        entry.why});
-    }
-    if (!context.output.json) context.output.print_table(rows);
-    std::fflush(stdout);  // before the question
+    show_plan(context, plan);
     if (options.dry_run) {
-        for (const Prunable& entry : plan) report(context, entry, false);
-        return context.output.say("would delete " + what);
+        report(context, plan, {});
+        return context.output.say("would delete " + describe(plan));
     }
-    if (!options.yes && !confirmed(context, "delete " + what + "?")) return context.output.say("nothing deleted");
-    for (const Prunable& entry : plan) {
-        try {
-            const Operation started = contract::decode_operation(
-                api.del("/v1/checkpoints/" + percent_encode(entry.checkpoint.id.value())));
-            Output silent = context.output;
-            silent.quiet = true;
-            (void)follow(api, silent, started);
-            report(context, entry, true);
-        } catch (const ConnectionLost&) {
-            throw;
-        } catch (const Error& error) {  // the others can still go
-            context.exit_status = kExitFailed;
-            print_error(error, context.output);
-            report(context, entry, false);
-        }
+    if (!options.yes && !confirmed(context, "delete " + describe(plan) + "?")) {
+        return context.output.say("nothing deleted");
     }
-    if (context.exit_status == 0) context.output.say("deleted " + what);
+    // What was shown and no more: something else may have become superfluous since.
+    for (const Deletion& one : plan) order.request.only.push_back(one.checkpoint);
+    order.dry_run = false;
+    const Operation started = contract::decode_operation(api.start("/v1/prune", contract::encode(order)));
+    Output silent = context.output;
+    silent.quiet = true;
+    try {
+        (void)follow(api, silent, started);
+    } catch (const ConnectionLost&) {
+        throw;
+    } catch (const Error& error) {
+        context.exit_status = kExitFailed;
+        print_error(error, context.output);
+    }
+    const std::vector<Deletion> gone =
+        contract::decode_operation(api.get("/v1/operations/" + percent_encode(started.id.value()))).deletions;
+    report(context, plan, gone);
+    const std::string of = gone.size() == plan.size() ? "" : " of " + std::to_string(plan.size());
+    context.output.say("deleted " + describe(gone) + of);
 }
 
 }  // namespace
@@ -186,8 +156,10 @@ void add_prune_command(CLI::App& app, Context& context)
     constexpr int kMostKept = 1000;
     CLI::App* const command = app.add_subcommand("prune", "Delete checkpoints that nobody will miss");
     command->footer(
-        "Failed and quarantined ones, and those that a newer one of the same template supersedes. What a live\n"
-        "instance was restored from, or a pool is filled from, stays.\n"
+        "Failed and quarantined ones, those that a newer one of the same template supersedes, and what the bounds of\n"
+        "[retention] would delete. What is pinned, what a live instance was restored from and what a pool is filled "
+        "from\n"
+        "stay.\n"
         "Examples: warmctl prune --dry-run\n          warmctl prune --keep 2 --yes");
     const auto options = std::make_shared<PruneOptions>();
     command->add_option("--keep", options->keep, "How many of each template stay")

@@ -14,9 +14,10 @@
 namespace warmd {
 
 namespace {
-constexpr std::array<std::pair<std::string_view, long>, 4> kUnits{
-    {{"ms", 1'000L}, {"s", 1'000'000L}, {"m", 60'000'000L}, {"h", 3'600'000'000L}}};
-}
+constexpr std::string_view kDays = "d";  // understood, not written
+constexpr std::array<std::pair<std::string_view, long>, 5> kUnits{
+    {{"ms", 1'000L}, {"s", 1'000'000L}, {"m", 60'000'000L}, {"h", 3'600'000'000L}, {kDays, 86'400'000'000L}}};
+}  // namespace
 
 Time SystemClock::now() const { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
 
@@ -76,14 +77,16 @@ Duration parse_duration(std::string_view text)
         }
     }
     throw Error{ErrorCode::invalid_argument, "not a duration: \"" + std::string{text} + "\""}.with_hint(
-        "write a whole number and a unit: 250ms, 30s, 5m, 2h (at most a year)");
+        "write a whole number and a unit: 250ms, 30s, 5m, 2h, 7d (at most a year)");
 }
 
 std::string format_duration(Duration duration)
 {
     auto unit = kUnits.front();
     for (const auto& candidate : kUnits) {
-        if (duration.count() != 0 && duration.count() % candidate.second == 0) unit = candidate;
+        if (duration.count() != 0 && duration.count() % candidate.second == 0 && candidate.first != kDays) {
+            unit = candidate;
+        }
     }
     return std::to_string(duration.count() / unit.second) + std::string{unit.first};
 }

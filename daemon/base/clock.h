@@ -36,9 +36,9 @@ std::string format_time(Time time);
 /// The reverse. Throws Error{invalid_argument}.
 Time parse_time(std::string_view text);
 
-/// "250ms", "30s", "5m", "2h". Throws Error{invalid_argument} for anything else and for more than a year.
+/// "250ms", "30s", "5m", "2h", "7d". Throws Error{invalid_argument} for anything else and for more than a year.
 Duration parse_duration(std::string_view text);
-/// The reverse, in the largest unit that says it exactly. Fractions of a millisecond are dropped.
+/// The reverse, in the largest unit up to hours that says it exactly. Fractions of a millisecond are dropped.
 std::string format_duration(Duration duration);
 
 }  // namespace warmd

@@ -11,7 +11,7 @@ namespace warmd {
 
 namespace {
 
-constexpr EnumNames<ErrorCode, 22> kNames{{{
+constexpr EnumNames<ErrorCode, 24> kNames{{{
     {ErrorCode::invalid_argument, "invalid_argument"},
     {ErrorCode::not_found, "not_found"},
     {ErrorCode::method_not_allowed, "method_not_allowed"},
@@ -32,6 +32,8 @@ constexpr EnumNames<ErrorCode, 22> kNames{{{
     {ErrorCode::engine_failed, "engine_failed"},
     {ErrorCode::not_ready, "not_ready"},
     {ErrorCode::corrupt, "corrupt"},
+    {ErrorCode::invalid_archive, "invalid_archive"},
+    {ErrorCode::untrusted, "untrusted"},
     {ErrorCode::interrupted, "interrupted"},
     {ErrorCode::internal, "internal"},
 }}};

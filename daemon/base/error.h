@@ -30,6 +30,8 @@ enum class ErrorCode {
     engine_failed,       // Podman, the runtime or CRIU refused or failed; `cause` has their words
     not_ready,           // the application did not become ready
     corrupt,             // stored data does not match its record
+    invalid_archive,     // a tarball has in it what no checkpoint may have
+    untrusted,           // a checkpoint from elsewhere that nobody whom this host trusts has signed
     interrupted,         // warmd stopped while it was at it
     internal,            // a defect of warmd
 };

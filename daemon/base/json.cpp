@@ -1,9 +1,11 @@
 #include "daemon/base/json.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "daemon/base/error.h"
+#include "daemon/base/text.h"
 
 namespace warmd {
 
@@ -22,6 +24,41 @@ Json parse_json(std::string_view text)
             }
             return true;
         });
+    } catch (const Json::exception& error) {
+        throw Error{ErrorCode::invalid_argument, "malformed JSON"}.with_cause(error.what());
+    }
+}
+
+void require_unique_names(std::string_view text, const std::vector<std::string_view>& free_form)
+{
+    struct Level {
+        std::set<std::string> names;
+        bool free = false;
+    };
+    std::vector<Level> levels;
+    std::string last;  // the name before the value that begins
+    const auto see = [&](int, Json::parse_event_t event, Json& parsed) {
+        using Event = Json::parse_event_t;
+        if (event == Event::object_start || event == Event::array_start) {
+            const bool free = std::find(free_form.begin(), free_form.end(), last) != free_form.end();
+            levels.push_back({.free = free});
+            last.clear();
+        } else if (event == Event::object_end || event == Event::array_end) {
+            levels.pop_back();
+        } else if (event == Event::key) {
+            last = parsed.get<std::string>();
+            Level& level = levels.back();
+            // Beside ASCII, Go folds the Kelvin sign and the long s.
+            const bool folds = last.find("\xe2\x84\xaa") != std::string::npos ||
+                               last.find("\xc5\xbf") != std::string::npos;
+            if ((folds && !level.free) || !level.names.insert(level.free ? last : lower_case(last)).second) {
+                throw Error{ErrorCode::invalid_argument, "two members have the name \"" + printable(last, 100) + "\""};
+            }
+        }
+        return true;
+    };
+    try {
+        const Json ignored = Json::parse(text, see);
     } catch (const Json::exception& error) {
         throw Error{ErrorCode::invalid_argument, "malformed JSON"}.with_cause(error.what());
     }

@@ -16,6 +16,11 @@ using Json = nlohmann::json;
 /// (nlohmann's dump and copy recurse: 100,000 levels overflow the stack).
 Json parse_json(std::string_view text);
 
+/// Throws Error{invalid_argument} when an object in `text` names a member twice, or two that differ in case alone: Go's
+/// decoder takes them for one, and the last one for the right one. Below the members `free_form` (labels and the like,
+/// which Go decodes as maps) names that differ in case are different.
+void require_unique_names(std::string_view text, const std::vector<std::string_view>& free_form);
+
 /// Serialises; bytes that are not UTF-8 become U+FFFD instead of an exception.
 std::string dump_json(const Json& json);
 

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <charconv>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -23,10 +22,14 @@ namespace warmd {
 
 namespace {
 
+/// Nothing when the process has ended. It may have between opening and reading (ESRCH), of which an iterator would
+/// throw, and `<<` makes a failed stream.
 std::string read_file(int pid, const char* name)
 {
-    std::ifstream file{"/proc/" + std::to_string(pid) + "/" + name};
-    return {std::istreambuf_iterator<char>{file}, {}};
+    const std::ifstream file{"/proc/" + std::to_string(pid) + "/" + name};
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
 }
 
 Error gone(int pid) { return Error{ErrorCode::conflict, "the process " + std::to_string(pid) + " has ended"}; }
@@ -66,6 +69,17 @@ std::vector<ProcessStat> all_processes()
     return processes;
 }
 
+std::string control_group_of(int pid)
+{
+    // "0::/machine.slice/libpod-ID.scope/container", among lines of version 1 on a hybrid system.
+    std::istringstream lines{read_file(pid, "cgroup")};
+    std::string line;
+    while (std::getline(lines, line) && !line.starts_with("0::")) {
+    }
+    if (!line.starts_with("0::")) throw gone(pid);
+    return "/sys/fs/cgroup" + line.substr(3);
+}
+
 void kill_one(int pid, const std::function<bool(int)>& may_kill)
 {
     // The descriptor first: what it names cannot become another process between the check and the kill.
@@ -92,15 +106,29 @@ bool in_control_group(int pid, std::string_view fragment)
 
 void set_control_group_frozen(int pid, bool frozen)
 {
-    // "0::/machine.slice/libpod-ID.scope/container", among lines of version 1 on a hybrid system.
-    std::istringstream lines{read_file(pid, "cgroup")};
-    std::string line;
-    while (std::getline(lines, line) && !line.starts_with("0::")) {
-    }
-    if (!line.starts_with("0::")) throw gone(pid);
-    const std::string path = "/sys/fs/cgroup" + line.substr(3) + "/cgroup.freeze";
+    const std::string path = control_group_of(pid) + "/cgroup.freeze";
     const UniqueFd file{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};
     if (!file.valid() || ::write(file.get(), frozen ? "1" : "0", 1) != 1) throw system_error("write " + path, errno);
+}
+
+std::optional<std::uint64_t> memory_of_control_group(int pid)
+{
+    constexpr std::string_view kInnermost = "/container";  // crun's, to which the controller may not be handed down
+    std::string group = control_group_of(pid);
+    std::ifstream counts{group + "/memory.stat"};
+    if (!counts && group.ends_with(kInnermost)) {
+        group.resize(group.size() - kInnermost.size());
+        counts = std::ifstream{group + "/memory.stat"};
+    }
+    if (!counts) return std::nullopt;
+    std::uint64_t bytes = 0;
+    std::string name;
+    for (std::uint64_t count = 0; counts >> name >> count;) {
+        if (name == "anon" || name == "shmem") bytes += count;
+    }
+    std::uint64_t swapped = 0;
+    std::ifstream{group + "/memory.swap.current"} >> swapped;
+    return bytes + swapped;
 }
 
 UniqueFd open_in_root(int pid, const std::string& path, int flags)

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,6 +21,10 @@ bool in_control_group(int pid, std::string_view fragment);
 /// Freezes or thaws the control group (v2) of process `pid` with all that is in it. Returns when the kernel has been
 /// told. Throws Error{conflict} when the process is gone.
 void set_control_group_frozen(int pid, bool frozen);
+
+/// Bytes of memory in the control group (v2) of process `pid` that no file holds: anonymous, shared and swapped out.
+/// Nothing where the kernel does not count them. Throws Error{conflict} when the process is gone.
+std::optional<std::uint64_t> memory_of_control_group(int pid);
 
 /// Opens `path` as process `pid` sees it: links are resolved inside its root, which they cannot leave. `flags`
 /// as for open(2). Invalid, with errno set, when there is no such file. Throws Error{conflict} when the process

@@ -81,6 +81,8 @@ std::string base64_decode(std::string_view text)
             group = group << 6 | (digit == std::string_view::npos ? 0U : static_cast<std::uint32_t>(digit));
         }
         for (std::size_t i = 0; i + 1 < count; ++i) bytes += static_cast<char>(group >> (16 - 8 * i) & 255U);
+        // Bits that no byte has room for must be 0: otherwise the same bytes could be written in several ways.
+        if (count == 2 || count == 3) good = good && (group & (count == 2 ? 0xFFFFU : 0xFFU)) == 0;
     }
     if (!good) throw Error{ErrorCode::invalid_argument, "not base 64"};
     return bytes;

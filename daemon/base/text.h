@@ -9,7 +9,7 @@ namespace warmd {
 bool is_utf8(std::string_view text);
 
 std::string base64_encode(std::string_view bytes);
-/// Throws Error{invalid_argument} for anything but padded standard base 64.
+/// Throws Error{invalid_argument} for anything but padded standard base 64, as `base64_encode` writes it.
 std::string base64_decode(std::string_view text);
 
 /// ASCII letters in lower case; everything else as it is, whatever the locale.

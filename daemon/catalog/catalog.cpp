@@ -4,6 +4,8 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <utility>
 
 #include "daemon/base/error.h"
@@ -16,6 +18,7 @@ namespace warmd {
 struct detail::Storage {
     std::unique_ptr<SQLite::Database> database;
     DiskReserve reserve;
+    std::string damage;  // that was found since it was opened
 };
 
 namespace {
@@ -26,13 +29,42 @@ using detail::Change;
 using SQLite::Database;
 using SQLite::Statement;
 
-[[noreturn]] void translate(const SQLite::Exception& error)
+constexpr const char* kMendCatalog = "systemctl restart warmd: it moves a damaged catalog aside and makes another from "
+                                     "the manifests beside the tarballs";
+
+bool is_damage(const SQLite::Exception& error)
 {
-    const int code = error.getErrorCode();
-    ErrorCode meaning = ErrorCode::internal;
-    if (code == SQLITE_FULL) meaning = ErrorCode::no_space;
-    if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) meaning = ErrorCode::corrupt;
-    throw Error{meaning, "the catalog failed"}.with_cause(error.what());
+    return error.getErrorCode() == SQLITE_CORRUPT || error.getErrorCode() == SQLITE_NOTADB;
+}
+
+/// What the system said when the log, or the database itself, could not be read or written.
+int last_errno(Database& database)
+{
+    int number = 0;
+    sqlite3_file* log = nullptr;
+    sqlite3_file_control(database.getHandle(), nullptr, SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (log != nullptr && log->pMethods != nullptr) {
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number);
+    }
+    if (number == 0) sqlite3_file_control(database.getHandle(), nullptr, SQLITE_FCNTL_LAST_ERRNO, &number);
+    return number;
+}
+
+/// SQLite itself takes only ENOSPC of a write() for a full disk: not a quota, and not what fsync() says.
+bool is_full(const SQLite::Exception& error, Database& database)
+{
+    if (error.getErrorCode() != SQLITE_IOERR) return error.getErrorCode() == SQLITE_FULL;
+    const int number = last_errno(database);
+    return number == ENOSPC || number == EDQUOT;
+}
+
+[[noreturn]] void translate(const SQLite::Exception& error, Database& database)
+{
+    if (is_damage(error)) {
+        throw Error{ErrorCode::corrupt, "the catalog is damaged"}.with_cause(error.what()).with_hint(kMendCatalog);
+    }
+    throw Error{is_full(error, database) ? ErrorCode::no_space : ErrorCode::internal, "the catalog failed"}.with_cause(
+        error.what());
 }
 
 /// `fn` changes nothing when it throws: it can be called again.
@@ -44,7 +76,12 @@ auto guarded(Guarded<detail::Storage>& guarded_storage, Fn&& fn)
             try {
                 return fn(*storage.database);
             } catch (const SQLite::Exception& error) {
-                if (error.getErrorCode() != SQLITE_FULL || !storage.reserve.give_up()) translate(error);
+                if (is_damage(error)) storage.damage = error.what();
+                if (is_full(error, *storage.database) && storage.reserve.give_up()) continue;
+                translate(error, *storage.database);
+            } catch (const Error& error) {  // of `word`
+                if (error.code() == ErrorCode::corrupt) storage.damage = error.what();
+                throw;
             }
         }
     });
@@ -91,8 +128,10 @@ private:
 template <typename Enum>
 Enum word(std::optional<Enum> parsed, const SQLite::Column& column)
 {
-    if (!parsed) throw Error{ErrorCode::corrupt, "the catalog holds an unknown word"}.with_cause(column.getString());
-    return *parsed;
+    if (parsed) return *parsed;
+    throw Error{ErrorCode::corrupt, "the catalog holds an unknown word"}
+        .with_cause(column.getString())
+        .with_hint(kMendCatalog);
 }
 
 void write_phases(Database& database, const std::string& owner, const Phases& phases)
@@ -125,7 +164,7 @@ Phases read_phases(Database& database, const std::string& owner)
 
 constexpr const char* kCheckpointColumns =
     "id, template, template_digest, state, reason, source, image, image_id, size_bytes, sha256, created_at, "
-    "available_at, agent_socket";
+    "available_at, agent_socket, verified_at, canary, pinned, used_at";
 
 Checkpoint read_checkpoint(Database& database, Statement& row)
 {
@@ -143,6 +182,10 @@ Checkpoint read_checkpoint(Database& database, Statement& row)
     checkpoint.created_at = time_from(row.getColumn(10));
     checkpoint.available_at = optional_time_from(row.getColumn(11));
     checkpoint.agent_socket = row.getColumn(12).getString();
+    checkpoint.verified_at = optional_time_from(row.getColumn(13));
+    checkpoint.canary = row.getColumn(14).getString();
+    checkpoint.pinned = row.getColumn(15).getInt() != 0;
+    checkpoint.used_at = optional_time_from(row.getColumn(16));
     checkpoint.phases = read_phases(database, checkpoint.id.value());
     Statement environment{database, "SELECT name, value FROM environment WHERE checkpoint = ?"};
     Binder{environment} << checkpoint.id.value();
@@ -155,6 +198,22 @@ Checkpoint read_checkpoint(Database& database, Statement& row)
         checkpoint.statistics.emplace(statistics.getColumn(0).getString(), statistics.getColumn(1).getInt64());
     }
     return checkpoint;
+}
+
+void mark_used(Database& database, const CheckpointId& id, Time now)
+{
+    Statement used{database, "UPDATE checkpoint SET used_at = ? WHERE id = ?"};
+    Binder{used} << now << id.value();
+    used.exec();
+}
+
+void set_checkpoint_state(Change& change, const Checkpoint& checkpoint, CheckpointState state,
+                          const std::string& reason)
+{
+    change.note(EventKind::checkpoint, checkpoint.id.value(), checkpoint.template_name, to_string(state), reason);
+    Statement update{change.database(), "UPDATE checkpoint SET state = ?, reason = ? WHERE id = ?"};
+    Binder{update} << to_string(state) << reason << checkpoint.id.value();
+    update.exec();
 }
 
 constexpr const char* kInstanceColumns =
@@ -229,6 +288,41 @@ constexpr const char* kOperationColumns =
     "id, kind, state, template, instance, checkpoint, phase, created_at, started_at, finished_at, error_code, "
     "error_message, error_hint, error_field, error_cause";
 
+void write_deletions(Database& database, const Operation& operation)
+{
+    std::int64_t position = 0;
+    for (const Deletion& deletion : operation.deletions) {
+        Statement insert{database,
+                         "INSERT INTO deletion (operation, position, checkpoint, template, state, size_bytes, "
+                         "created_at, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"};
+        Binder{insert} << operation.id.value() << position++ << deletion.checkpoint.value()
+                       << deletion.template_name.value() << to_string(deletion.state)
+                       << static_cast<std::int64_t>(deletion.size_bytes) << deletion.created_at
+                       << to_string(deletion.reason);
+        insert.exec();
+    }
+}
+
+std::vector<Deletion> read_deletions(Database& database, const OperationId& operation)
+{
+    Statement row{
+        database,
+        "SELECT checkpoint, template, state, size_bytes, created_at, reason FROM deletion WHERE operation = ? "
+        "ORDER BY position"};
+    Binder{row} << operation.value();
+    std::vector<Deletion> deletions;
+    while (row.executeStep()) {
+        deletions.push_back(
+            {.checkpoint = CheckpointId{row.getColumn(0).getString()},
+             .template_name = TemplateName{row.getColumn(1).getString()},
+             .state = word(checkpoint_state_from_string(row.getColumn(2).getString()), row.getColumn(2)),
+             .size_bytes = static_cast<std::uint64_t>(row.getColumn(3).getInt64()),
+             .created_at = time_from(row.getColumn(4)),
+             .reason = word(deletion_reason_from_string(row.getColumn(5).getString()), row.getColumn(5))});
+    }
+    return deletions;
+}
+
 Operation read_operation(Database& database, Statement& row)
 {
     Operation operation;
@@ -249,6 +343,7 @@ Operation read_operation(Database& database, Statement& row)
                               .with_cause(row.getColumn(14).getString());
     }
     operation.phases = read_phases(database, operation.id.value());
+    operation.deletions = read_deletions(database, operation.id);
     return operation;
 }
 
@@ -290,6 +385,16 @@ T require(std::optional<T> row, const char* kind, const std::string& id, const c
                                                                                                list + " lists them");
 }
 
+/// Reads whatever the services read at their start. SQLite keeps no sums: damage within a value shows only here.
+void read_through(Database& database)
+{
+    read_page(database, read_checkpoint, "checkpoint", kCheckpointColumns, "1", {}, Page::all());
+    read_page(database, read_instance, "instance", kInstanceColumns, "state <> 'terminated'", {}, Page::all());
+    read_page(database, read_operation, "operation", kOperationColumns, "state IN ('queued', 'running')", {},
+              Page::all());
+    read_page(database, read_lease, "lease", kLeaseColumns, "state = 'active'", {}, Page::all());
+}
+
 Instance move_instance(Change& change, const InstanceId& id, const std::vector<InstanceState>& from, InstanceState to,
                        const std::string& reason)
 {
@@ -312,6 +417,11 @@ Instance move_instance(Change& change, const InstanceId& id, const std::vector<I
 Catalog::Catalog(const std::string& path)
 {
     const detail::DiskReserve reserve{path == ":memory:" ? "" : path + ".reserve"};
+    const auto damaged = [&path](const std::string& cause) {
+        return Error{ErrorCode::corrupt, "the catalog " + path + " is damaged"}.with_cause(cause).with_hint(
+            "move the file away; warmd then makes another from the manifests beside the tarballs");
+    };
+    bool migrated = false;
     try {
         auto database = std::make_unique<Database>(
             path, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLite::OPEN_NOFOLLOW, /*busyTimeout ms*/ 5000);
@@ -321,21 +431,26 @@ Catalog::Catalog(const std::string& path)
         database->exec("PRAGMA synchronous = FULL");
         database->exec("PRAGMA foreign_keys = ON");
         if (const std::string verdict = database->execAndGet("PRAGMA quick_check(1)").getString(); verdict != "ok") {
-            throw Error{ErrorCode::corrupt, "the catalog " + path + " is damaged"}.with_cause(verdict);
+            throw damaged(verdict);
         }
         detail::migrate(*database);
+        migrated = true;
         events_ = std::make_unique<detail::EventLog>(*database);
+        read_through(*database);
         reserve.take();
         database_ = std::make_unique<Guarded<detail::Storage>>(
-            detail::Storage{.database = std::move(database), .reserve = reserve});
+            detail::Storage{.database = std::move(database), .reserve = reserve, .damage = {}});
     } catch (const SQLite::Exception& error) {
         const int code = error.getErrorCode();
         if (code == SQLITE_FULL) reserve.give_up();  // the next start gets further
-        const bool damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
-        throw Error{damaged ? ErrorCode::corrupt : ErrorCode::internal, "cannot open the catalog " + path}
+        // With the schema of this version all that is read is there: what is not is damage.
+        if (is_damage(error) || (migrated && code == SQLITE_ERROR)) throw damaged(error.what());
+        throw Error{ErrorCode::internal, "cannot open the catalog " + path}
             .with_cause(error.what())
-            .with_hint(damaged ? "move the file away; warmd then starts with an empty catalog"
-                               : "the directory must exist and be writable for root");
+            .with_hint("the directory must exist and be writable for root");
+    } catch (const Error& error) {
+        if (migrated && error.code() == ErrorCode::corrupt) throw damaged(error.what() + (": " + error.cause()));
+        throw;
     }
 }
 
@@ -347,17 +462,28 @@ void Catalog::save(const Checkpoint& checkpoint)
         Change change{database, *events_};
         change.note(EventKind::checkpoint, checkpoint.id.value(), checkpoint.template_name, to_string(checkpoint.state),
                     checkpoint.reason);
+        bool pinned = checkpoint.pinned;
+        std::optional<Time> used_at = checkpoint.used_at;
+        {
+            Statement kept{database, "SELECT pinned, used_at FROM checkpoint WHERE id = ?"};
+            Binder{kept} << checkpoint.id.value();
+            if (kept.executeStep()) {
+                pinned = kept.getColumn(0).getInt() != 0;
+                used_at = optional_time_from(kept.getColumn(1));
+            }
+        }
         // Deleted first: what belongs to the old row goes with it.
         Statement old{database, "DELETE FROM checkpoint WHERE id = ?"};
         Binder{old} << checkpoint.id.value();
         old.exec();
         Statement insert{database, std::string{"INSERT INTO checkpoint ("} + kCheckpointColumns +
-                                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
+                                       ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"};
         Binder{insert} << checkpoint.id.value() << checkpoint.template_name.value() << checkpoint.template_digest
                        << to_string(checkpoint.state) << checkpoint.reason << checkpoint.source.value()
                        << checkpoint.image << checkpoint.image_id << static_cast<std::int64_t>(checkpoint.size_bytes)
                        << checkpoint.sha256 << checkpoint.created_at << checkpoint.available_at
-                       << checkpoint.agent_socket;
+                       << checkpoint.agent_socket << checkpoint.verified_at << checkpoint.canary << std::int64_t{pinned}
+                       << used_at;
         insert.exec();
         write_phases(database, checkpoint.id.value(), checkpoint.phases);
         for (const auto& [name, value] : checkpoint.environment) {
@@ -402,6 +528,7 @@ void Catalog::save(const Operation& operation, const std::optional<RequestKey>& 
                        << error(&Error::field) << error(&Error::cause);
         insert.exec();
         write_phases(database, operation.id.value(), operation.phases);
+        write_deletions(database, operation);
         if (key) write_key(database, *key, operation.id.value(), operation.created_at);
         change.commit();
     });
@@ -460,12 +587,115 @@ Instance Catalog::transition(const InstanceId& id, const std::vector<InstanceSta
     });
 }
 
+Checkpoint Catalog::transition(const CheckpointId& id, const std::vector<CheckpointState>& from, CheckpointState to,
+                               const std::string& reason)
+{
+    return guarded(*database_, [&](Database& database) {
+        Change change{database, *events_};
+        Checkpoint checkpoint = require(
+            read_one(database, read_checkpoint, "checkpoint", kCheckpointColumns, id.value()), "checkpoint", id.value(),
+            "/v1/checkpoints");
+        if (std::find(from.begin(), from.end(), checkpoint.state) == from.end()) {
+            throw Error{ErrorCode::conflict,
+                        "checkpoint " + id.value() + " is " + std::string{to_string(checkpoint.state)}}
+                .with_hint("GET /v1/checkpoints lists the checkpoints and their states");
+        }
+        checkpoint.state = to;
+        checkpoint.reason = reason;
+        change.note(EventKind::checkpoint, id.value(), checkpoint.template_name, to_string(to), reason);
+        Statement update{database, "UPDATE checkpoint SET state = ?, reason = ? WHERE id = ?"};
+        Binder{update} << to_string(to) << reason << id.value();
+        update.exec();
+        change.commit();
+        return checkpoint;
+    });
+}
+
+void Catalog::set_verified(const CheckpointId& id, Time at)
+{
+    guarded(*database_, [&](Database& database) {
+        Statement update{database, "UPDATE checkpoint SET verified_at = ? WHERE id = ?"};
+        Binder{update} << at << id.value();
+        update.exec();
+    });
+}
+
+void Catalog::begin_restore(const Instance& instance)
+{
+    guarded(*database_, [this, &instance](Database& database) {
+        Change change{database, *events_};
+        const std::string& id = instance.checkpoint.value();
+        const Checkpoint from = require(read_one(database, read_checkpoint, "checkpoint", kCheckpointColumns, id),
+                                        "checkpoint", id, "/v1/checkpoints");
+        if (from.state != CheckpointState::available) {
+            throw Error{ErrorCode::conflict, "checkpoint " + id + " is " + std::string{to_string(from.state)}}
+                .with_cause(from.reason)
+                .with_hint("GET /v1/checkpoints lists those that are available");
+        }
+        mark_used(database, from.id, instance.created_at);
+        write_instance(change, instance);
+        change.commit();
+    });
+}
+
+Checkpoint Catalog::set_pinned(const CheckpointId& id, bool pinned)
+{
+    return guarded(*database_, [this, &id, pinned](Database& database) {
+        Change change{database, *events_};
+        Checkpoint checkpoint = require(
+            read_one(database, read_checkpoint, "checkpoint", kCheckpointColumns, id.value()), "checkpoint", id.value(),
+            "/v1/checkpoints");
+        if (checkpoint.pinned == pinned) return checkpoint;
+        const bool keepable = checkpoint.state == CheckpointState::available ||
+                              checkpoint.state == CheckpointState::quarantined;
+        if (pinned && !keepable) {
+            throw Error{ErrorCode::conflict,
+                        "checkpoint " + id.value() + " is " + std::string{to_string(checkpoint.state)}}
+                .with_hint("only what is available or quarantined can be pinned");
+        }
+        checkpoint.pinned = pinned;
+        change.tell(EventKind::checkpoint, id.value(), checkpoint.template_name, to_string(checkpoint.state),
+                    pinned ? "it was pinned" : "it was unpinned");
+        Statement update{database, "UPDATE checkpoint SET pinned = ? WHERE id = ?"};
+        Binder{update} << std::int64_t{pinned} << id.value();
+        update.exec();
+        change.commit();
+        return checkpoint;
+    });
+}
+
+Checkpoint Catalog::begin_deletion(const CheckpointId& id, const std::string& reason, bool spare_used)
+{
+    return guarded(*database_, [&](Database& database) {
+        Change change{database, *events_};
+        Checkpoint checkpoint = require(
+            read_one(database, read_checkpoint, "checkpoint", kCheckpointColumns, id.value()), "checkpoint", id.value(),
+            "/v1/checkpoints");
+        require_deletable(checkpoint);
+        if (spare_used && checkpoint.state == CheckpointState::deleting) {
+            throw Error{ErrorCode::conflict, "checkpoint " + id.value() + " is being deleted"};
+        }
+        if (spare_used) {
+            Statement live{database, "SELECT id FROM instance WHERE checkpoint = ? AND state <> 'terminated' LIMIT 1"};
+            Binder{live} << id.value();
+            if (live.executeStep()) {
+                throw Error{ErrorCode::conflict, "instance " + live.getColumn(0).getString() +
+                                                     " was restored from checkpoint " + id.value() + " and lives"};
+            }
+        }
+        set_checkpoint_state(change, checkpoint, CheckpointState::deleting, reason);
+        change.commit();
+        return checkpoint;
+    });
+}
+
 Instance Catalog::begin(const Lease& lease, const std::optional<RequestKey>& key)
 {
     return guarded(*database_, [&](Database& database) {
         Change change{database, *events_};
         Instance instance = move_instance(change, lease.instance, {InstanceState::idle}, InstanceState::leased, {});
         write_lease(change, lease, {});
+        mark_used(database, instance.checkpoint, lease.created_at);
         if (key) write_key(database, *key, lease.id.value(), lease.created_at);
         change.commit();
         return instance;
@@ -544,12 +774,12 @@ std::optional<Checkpoint> Catalog::newest_available(const TemplateName& template
     }
 }
 
-void Catalog::erase(const CheckpointId& id)
+void Catalog::erase(const CheckpointId& id, const std::string& reason)
 {
-    guarded(*database_, [this, &id](Database& database) {
+    guarded(*database_, [this, &id, &reason](Database& database) {
         Change change{database, *events_};
         const auto old = read_one(database, read_checkpoint, "checkpoint", kCheckpointColumns, id.value());
-        if (old) change.note(EventKind::checkpoint, id.value(), old->template_name, "deleted", {});
+        if (old) change.note(EventKind::checkpoint, id.value(), old->template_name, "deleted", reason);
         write_phases(database, id.value(), {});
         Statement row{database, "DELETE FROM checkpoint WHERE id = ?"};
         Binder{row} << id.value();
@@ -639,6 +869,28 @@ void Catalog::nudge() const { events_->nudge(); }
 void Catalog::ping() const
 {
     guarded(*database_, [](Database& database) { database.execAndGet("SELECT count(*) FROM operation"); });
+    const std::string damage = database_->with([](const detail::Storage& storage) { return storage.damage; });
+    if (damage.empty()) return;
+    throw Error{ErrorCode::corrupt, "the catalog is damaged"}.with_cause(damage).with_hint(kMendCatalog);
+}
+
+OpenedCatalog open_catalog(const std::string& path)
+{
+    try {
+        return {.catalog = std::make_unique<Catalog>(path), .damaged = {}, .damage = {}};
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::corrupt) throw;
+        // The log has the name that the file's new one asks for: sqlite3 reads them together.
+        std::string aside = path + ".damaged-" + format_time(SystemClock{}.now());
+        std::erase(aside, ':');
+        for (const char* const part : {"-wal", "-shm", ""}) {
+            if (::rename((path + part).c_str(), (aside + part).c_str()) != 0 && errno != ENOENT) {
+                throw system_error("move the damaged catalog " + path + part + " aside", errno)
+                    .with_cause(error.cause());
+            }
+        }
+        return {.catalog = std::make_unique<Catalog>(path), .damaged = aside, .damage = error.cause()};
+    }
 }
 
 }  // namespace warmd

@@ -39,14 +39,16 @@ struct Page {
 /// make room can be recorded, and made again by `prune_history`.
 class Catalog {
 public:
-    /// Opens or creates the database. ":memory:" serves tests. Throws Error{corrupt} for a damaged file or
-    /// a schema that is newer than this program.
+    /// Opens or creates the database. ":memory:" serves tests. Throws Error{corrupt} for a damaged file, as far as
+    /// SQLite finds damage quickly and as what the services read at their start can be read; Error{conflict} for a
+    /// schema that is newer than this program.
     explicit Catalog(const std::string& path);
     ~Catalog();
     Catalog(const Catalog&) = delete;
     Catalog& operator=(const Catalog&) = delete;
 
-    /// Inserts the row or replaces it whole, with its phases.
+    /// Inserts the row or replaces it whole, with its phases. But an existing one stays pinned, or not, and used when
+    /// it was: these are written below.
     void save(const Checkpoint& checkpoint);
     void save(const Instance& instance);
     /// With `key`: also that a request with it began this operation, both or neither.
@@ -67,8 +69,29 @@ public:
     Instance transition(const InstanceId& id, const std::vector<InstanceState>& from, InstanceState to,
                         const std::string& reason = {});
 
-    /// Records an active lease and moves its instance from idle to leased, both or neither, and returns the instance.
-    /// Throws Error{conflict} if it is not idle, Error{not_found} if there is none. `key`: as for an operation.
+    /// As above. The row's other columns stay as they are.
+    Checkpoint transition(const CheckpointId& id, const std::vector<CheckpointState>& from, CheckpointState to,
+                          const std::string& reason = {});
+    /// That the checkpoint was then looked at and found as it should be. Without effect when there is none.
+    void set_verified(const CheckpointId& id, Time at);
+
+    /// Records an instance that is going to be restored, and that its checkpoint is used now, both or neither: from
+    /// then on `begin_deletion` can spare it. Throws Error{conflict} unless the checkpoint is available,
+    /// Error{not_found} if there is none.
+    void begin_restore(const Instance& instance);
+
+    /// Pins a checkpoint, or takes that back, and returns it as it then is. Throws Error{not_found}, and
+    /// Error{conflict} for one to be pinned that is neither available nor quarantined.
+    Checkpoint set_pinned(const CheckpointId& id, bool pinned);
+
+    /// Moves the checkpoint to deleting, for that reason, and returns it as it was. Throws Error{not_found}, and
+    /// Error{conflict} for one that is being made or pinned or, with `spare_used`, that a live instance came from or
+    /// somebody deletes.
+    Checkpoint begin_deletion(const CheckpointId& id, const std::string& reason, bool spare_used);
+
+    /// Records an active lease, and that the checkpoint of its instance is used now, and moves its instance from idle
+    /// to leased, all or nothing, and returns the instance. Throws Error{conflict} if it is not idle, Error{not_found}
+    /// if there is none. `key`: as for an operation.
     Instance begin(const Lease& lease, const std::optional<RequestKey>& key = std::nullopt);
     /// Records the end of a lease and moves its instance, if that is leased, to draining, both or neither. Returns the
     /// instance if it was moved.
@@ -89,7 +112,8 @@ public:
         const TemplateName& template_name, const std::string& digest,
         const std::function<bool(const Checkpoint&)>& fits = {}) const;
 
-    void erase(const CheckpointId& id);
+    /// Forgets the row. The event gives the reason.
+    void erase(const CheckpointId& id, const std::string& reason = {});
 
     /// What a request with this key, of this caller, has begun.
     struct Begun {
@@ -118,12 +142,22 @@ public:
     /// Makes who waits for an event look at `also` again.
     void nudge() const;
 
-    /// Throws if the database cannot be read: for health checks.
+    /// Throws if the database cannot be read, or was found to be damaged since it was opened: for health checks.
     void ping() const;
 
 private:
     std::unique_ptr<Guarded<detail::Storage>> database_;
     std::unique_ptr<detail::EventLog> events_;
 };
+
+struct OpenedCatalog {
+    std::unique_ptr<Catalog> catalog;
+    std::string damaged;  // where the damaged file is now; empty: there was none
+    std::string damage;   // what was wrong with it
+};
+
+/// Opens or creates the catalog. A damaged one is moved aside, to PATH.damaged-TIME, with what SQLite has left of its
+/// log, and a new one made: nothing is ever deleted. Throws Error as Catalog does, but for damage.
+OpenedCatalog open_catalog(const std::string& path);
 
 }  // namespace warmd

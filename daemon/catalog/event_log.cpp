@@ -71,10 +71,16 @@ void Change::note(EventKind kind, const std::string& subject, const TemplateName
     SQLite::Statement before{database_, "SELECT state FROM " + table + " WHERE id = ?"};
     before.bind(1, subject);
     if (before.executeStep() && before.getColumn(0).getString() == state) return;
+    tell(kind, subject, template_name, state, reason);
+}
+
+void Change::tell(EventKind kind, const std::string& subject, const TemplateName& template_name, std::string_view state,
+                  const std::string& reason)
+{
     SQLite::Statement insert{
         database_, "INSERT INTO event (at, kind, subject, template, state, reason) VALUES (?, ?, ?, ?, ?, ?)"};
     insert.bind(1, std::int64_t{SystemClock{}.now().time_since_epoch().count()});
-    insert.bind(2, table);
+    insert.bind(2, std::string{to_string(kind)});
     insert.bind(3, subject);
     insert.bind(4, template_name.value());
     insert.bind(5, std::string{state});

@@ -54,6 +54,9 @@ public:
     /// Compares with the row as it is before it is written: without a new state there is no event.
     void note(EventKind kind, const std::string& subject, const TemplateName& template_name, std::string_view state,
               const std::string& reason);
+    /// As `note`, for a change that is not one of the state.
+    void tell(EventKind kind, const std::string& subject, const TemplateName& template_name, std::string_view state,
+              const std::string& reason);
     void commit();
 
     [[nodiscard]] SQLite::Database& database() { return database_; }

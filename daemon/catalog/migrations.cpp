@@ -56,6 +56,24 @@ constexpr std::array kSteps{
     "    state    TEXT NOT NULL,"
     "    reason   TEXT NOT NULL"
     ") STRICT;",
+    // When a checkpoint was last found intact, and what its canary answered before the dump.
+    "ALTER TABLE checkpoint ADD COLUMN verified_at INTEGER; ALTER TABLE checkpoint ADD COLUMN canary TEXT NOT NULL "
+    "DEFAULT '';",
+    // What keeps a checkpoint, and when it last was of use.
+    "ALTER TABLE checkpoint ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE checkpoint ADD COLUMN used_at INTEGER;",
+    // What an operation has deleted, and why.
+    "CREATE TABLE deletion ("
+    "    operation  TEXT NOT NULL REFERENCES operation (id) ON DELETE CASCADE,"
+    "    position   INTEGER NOT NULL,"
+    "    checkpoint TEXT NOT NULL,"
+    "    template   TEXT NOT NULL,"
+    "    state      TEXT NOT NULL,"
+    "    size_bytes INTEGER NOT NULL,"
+    "    created_at INTEGER NOT NULL,"
+    "    reason     TEXT NOT NULL,"
+    "    PRIMARY KEY (operation, position)"
+    ") STRICT;",
 };
 
 }  // namespace
@@ -65,8 +83,8 @@ void migrate(SQLite::Database& database)
     const int version = database.execAndGet("PRAGMA user_version").getInt();
     const int known = static_cast<int>(kSteps.size());
     if (version > known) {
-        throw Error{ErrorCode::corrupt, "the catalog has schema version " + std::to_string(version) +
-                                            ", this warmd knows up to " + std::to_string(known)}
+        throw Error{ErrorCode::conflict, "the catalog has schema version " + std::to_string(version) +
+                                             ", this warmd knows up to " + std::to_string(known)}
             .with_hint("install the newer warmd again, or move the catalog away");
     }
     if (version == known) return;

@@ -7,7 +7,7 @@ class Database;
 namespace warmd::detail {
 
 /// Brings the database to the version that this program knows, in one transaction. Throws
-/// Error{corrupt} for a newer one.
+/// Error{conflict} for a newer one.
 void migrate(SQLite::Database& database);
 
 }  // namespace warmd::detail

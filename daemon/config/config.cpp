@@ -6,10 +6,12 @@
 #include <system_error>
 #include <utility>
 
+#include "daemon/base/error.h"
 #include "daemon/base/sha256.h"
 #include "daemon/base/text.h"
 #include "daemon/config/access_config.h"
 #include "daemon/config/toml_table.h"
+#include "daemon/config/trust_config.h"
 
 namespace warmd {
 
@@ -26,6 +28,15 @@ std::optional<toml::table> parse_file(const fs::path& path, std::vector<ConfigPr
                             .message = std::string{error.description()}});
         return std::nullopt;
     }
+}
+
+constexpr int kMostKept = 100'000;
+
+void read_policy(TomlTable& retention, RetentionPolicy& policy)
+{
+    retention.read("max_count", policy.max_count, 1, kMostKept);
+    retention.read_bytes("max_total_bytes", policy.max_total_bytes);
+    retention.read("ttl", policy.ttl);
 }
 
 void read_daemon(const toml::table& root, const std::string& file, std::vector<ConfigProblem>& problems, Config& config)
@@ -46,10 +57,24 @@ void read_daemon(const toml::table& root, const std::string& file, std::vector<C
         api->finish();
     }
     read_access(table, config);
+    read_trust(table, config);
     if (auto store = table.table("store")) {
         store->read("directory", config.state_directory);
         store->read("history", config.history, 10, 1'000'000);
         store->finish();
+    }
+    if (auto integrity = table.table("integrity")) {
+        std::string every = format_duration(config.verify_every);
+        integrity->read("verify_every", every);
+        try {
+            config.verify_every = every == "off" ? Duration::zero() : parse_duration(every);
+            if (every != "off" && config.verify_every < std::chrono::minutes{1}) {
+                integrity->report("verify_every", "must be \"1m\" at least, or \"off\"");
+            }
+        } catch (const Error&) {
+            integrity->report("verify_every", "must be a duration (\"7d\") or \"off\"");
+        }
+        integrity->finish();
     }
     if (auto podman = table.table("podman")) {
         podman->read("socket", config.podman_socket);
@@ -65,6 +90,11 @@ void read_daemon(const toml::table& root, const std::string& file, std::vector<C
         pools->read("fills", config.pool_fills, 1, 64);
         pools->finish();
     }
+    if (auto retention = table.table("retention")) {
+        read_policy(*retention, config.retention);
+        retention->read_bytes_or_none("min_free_bytes", config.min_free_bytes);
+        retention->finish();
+    }
     table.finish();
 }
 
@@ -76,6 +106,23 @@ void read_condition(TomlTable& warm, std::string_view key, Condition& condition)
     table->read("exec", condition.exec);
     table->read("timeout", condition.timeout);
     table->finish();
+}
+
+Verification read_verification(TomlTable& table)
+{
+    Verification result;
+    Hook canary;
+    table.read("exec", canary.command);
+    table.read("code", canary.code);
+    table.read("timeout", canary.timeout);
+    if (!canary.command.empty() && canary.code) table.report("exec", "and code cannot both be the canary");
+    const bool asked = !canary.command.empty() || canary.code;
+    result.restore = asked;
+    table.read("restore", result.restore);
+    if (asked && !result.restore) table.report("restore", "must not be false: the canary is asked in a restored copy");
+    if (asked) result.canary = std::move(canary);
+    table.finish();
+    return result;
 }
 
 std::vector<Hook> read_hooks(TomlTable& hooks, std::string_view moment)
@@ -171,6 +218,10 @@ std::string digest_of(const Template& t)
     for (const auto& [variable, secret] : t.secrets) {
         if (secret.to_warm) put("secret", variable);
     }
+    if (t.verify.canary) {  // it runs in the warm instance
+        for (const std::string& argument : t.verify.canary->command) put("canary", argument);
+        put("canary", t.verify.canary->code.value_or(""));
+    }
     return sha256_hex(text.str());
 }
 
@@ -238,6 +289,7 @@ Template read_template(const toml::table& root, const std::string& file, const T
         else checkpoint->report("rewarm", "must be \"auto\" or \"never\"");
         checkpoint->finish();
     }
+    if (auto verify = table.table("verify")) result.verify = read_verification(*verify);
     if (auto restore = table.table("restore")) {
         restore->read("timeout", result.restore_timeout);
         restore->finish();
@@ -254,6 +306,10 @@ Template read_template(const toml::table& root, const std::string& file, const T
         pool->read("frozen", result.pool.frozen);
         if (result.pool.min_idle > result.pool.max_size) pool->report("min_idle", "must not be above max_size");
         pool->finish();
+    }
+    if (auto retention = table.table("retention")) {
+        read_policy(*retention, result.retention);
+        retention->finish();
     }
     table.finish();
     result.digest = digest_of(result);

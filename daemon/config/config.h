@@ -1,13 +1,17 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "daemon/base/clock.h"
 #include "daemon/model/access.h"
+#include "daemon/model/retention.h"
 #include "daemon/model/template.h"
+#include "daemon/model/trust.h"
 
 namespace warmd {
 
@@ -23,12 +27,16 @@ struct Config {
     int http_streams = 256;              // requests that stream or wait, at once
     int http_connections = 4096;         // at once
     std::filesystem::path state_directory = "/var/lib/warmd";
+    Duration verify_every = std::chrono::hours{7 * 24};  // how often each checkpoint is read and compared; zero: never
     std::filesystem::path podman_socket = "/run/podman/podman.sock";
     Duration podman_timeout = std::chrono::seconds{30};
     int operation_workers = 4;
     int operation_queue = 64;
-    int pool_fills = 2;  // instances that are made for pools at once
-    int history = 1000;  // finished operations and terminated instances that are remembered
+    int pool_fills = 2;                           // instances that are made for pools at once
+    RetentionPolicy retention;                    // of the checkpoints of all templates together
+    std::optional<std::uint64_t> min_free_bytes;  // see TarballStore; nothing: what that thinks right
+    int history = 1000;                           // finished operations and terminated instances that are remembered
+    TrustOptions trust;                           // nothing is signed, nothing imported
     std::map<TemplateName, Template> templates;
 };
 

@@ -153,6 +153,31 @@ void TomlTable::read_bytes(std::string_view key, std::optional<std::uint64_t>& t
     target = count << shift;
 }
 
+void TomlTable::read_bytes_or_none(std::string_view key, std::optional<std::uint64_t>& target)
+{
+    const toml::node* const node = get(key);
+    const bool none = node != nullptr &&
+                      (node->value_exact<std::int64_t>() == 0 || node->value_exact<std::string>() == "0");
+    if (none) target = 0;
+    else read_bytes(key, target);
+}
+
+void TomlTable::read(std::string_view key, std::optional<int>& target, int minimum, int maximum)
+{
+    if (get(key) == nullptr) return;
+    int number = 0;
+    read(key, number, minimum, maximum);
+    target = number;
+}
+
+void TomlTable::read(std::string_view key, std::optional<Duration>& target)
+{
+    if (get(key) == nullptr) return;
+    Duration duration{};
+    read(key, duration);
+    target = duration;
+}
+
 void TomlTable::read_absolute(std::string_view key, std::optional<std::string>& target)
 {
     auto text = value<std::string>(key, "an absolute path");

@@ -35,6 +35,10 @@ public:
     void read(std::string_view key, std::optional<std::int64_t>& target);
     /// "512M", "4G", or a number of bytes.
     void read_bytes(std::string_view key, std::optional<std::uint64_t>& target);
+    /// As above, or none: "0".
+    void read_bytes_or_none(std::string_view key, std::optional<std::uint64_t>& target);
+    void read(std::string_view key, std::optional<int>& target, int minimum, int maximum);
+    void read(std::string_view key, std::optional<Duration>& target);
     /// An absolute path without "..".
     void read_absolute(std::string_view key, std::optional<std::string>& target);
 

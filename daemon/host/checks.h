@@ -46,6 +46,7 @@ Finding huge_pages(const Examined& host);
 // space_checks.cpp
 Finding store_space(const Examined& host);
 Finding store_speed(const Examined& host);
+Finding catalog(const Examined& host);
 Finding export_space(const Examined& host);
 Finding memory(const Examined& host);
 

@@ -15,7 +15,7 @@ struct Check {
     Finding (*look)(const Examined& host);
 };
 
-constexpr std::array<Check, 19> kChecks{{
+constexpr std::array<Check, 20> kChecks{{
     {"podman", checks::podman},
     {"podman_version", checks::podman_version},
     {"runtime", checks::runtime},
@@ -30,6 +30,7 @@ constexpr std::array<Check, 19> kChecks{{
     {"security_module", checks::security_module},
     {"store_space", checks::store_space},
     {"store_speed", checks::store_speed},
+    {"catalog", checks::catalog},
     {"export_space", checks::export_space},
     {"memory", checks::memory},
     {"cpu", checks::cpu},

@@ -128,6 +128,22 @@ Finding store_speed(const Examined& host)
     return finding;
 }
 
+Finding catalog(const Examined& host)
+{
+    Finding finding{.found = "nothing is wrong with it",
+                    .why = "a damaged catalog is moved aside, and made again from what lies beside the tarballs"};
+    const std::filesystem::path& store = host.options.store;
+    std::error_code unreadable;
+    for (const auto& entry : std::filesystem::directory_iterator{store, unreadable}) {
+        const std::string name = entry.path().filename().string();
+        if (!name.starts_with("catalog.sqlite.damaged-") || name.ends_with("-wal") || name.ends_with("-shm")) continue;
+        finding.status = FindingStatus::advice;
+        finding.found = "it was damaged: " + entry.path().string();
+        finding.fix = "look at the disk (journalctl -k, smartctl), then delete " + entry.path().string() + "*";
+    }
+    return finding;
+}
+
 Finding export_space(const Examined& host)
 {
     const std::string folder = podman_temporary(host.files());

@@ -7,6 +7,7 @@
 #include "daemon/model/instance.h"
 #include "daemon/model/lease.h"
 #include "daemon/model/operation.h"
+#include "daemon/model/retention.h"
 #include "daemon/model/template.h"
 
 namespace warmd {
@@ -56,12 +57,25 @@ constexpr EnumNames<CheckpointState, 7> kCheckpointStates{{{
     {CheckpointState::deleting, "deleting"},
 }}};
 
-constexpr EnumNames<OperationKind, 5> kOperationKinds{{{
+constexpr EnumNames<OperationKind, 8> kOperationKinds{{{
     {OperationKind::warm, "warm"},
     {OperationKind::checkpoint, "checkpoint"},
     {OperationKind::restore, "restore"},
     {OperationKind::terminate, "terminate"},
     {OperationKind::delete_checkpoint, "delete_checkpoint"},
+    {OperationKind::import_checkpoint, "import_checkpoint"},
+    {OperationKind::verify_checkpoint, "verify_checkpoint"},
+    {OperationKind::prune, "prune"},
+}}};
+
+constexpr EnumNames<DeletionReason, 7> kDeletionReasons{{{
+    {DeletionReason::expired, "expired"},
+    {DeletionReason::superseded, "superseded"},
+    {DeletionReason::earlier_template, "earlier_template"},
+    {DeletionReason::over_size, "over_size"},
+    {DeletionReason::failed, "failed"},
+    {DeletionReason::quarantined, "quarantined"},
+    {DeletionReason::requested, "requested"},
 }}};
 
 constexpr EnumNames<OperationState, 5> kOperationStates{{{
@@ -114,6 +128,12 @@ std::string_view to_string(CheckpointState state) { return kCheckpointStates.nam
 std::optional<CheckpointState> checkpoint_state_from_string(std::string_view text)
 {
     return kCheckpointStates.value(text);
+}
+
+std::string_view to_string(DeletionReason reason) { return kDeletionReasons.name(reason); }
+std::optional<DeletionReason> deletion_reason_from_string(std::string_view text)
+{
+    return kDeletionReasons.value(text);
 }
 
 std::string_view to_string(OperationKind kind) { return kOperationKinds.name(kind); }

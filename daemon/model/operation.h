@@ -2,15 +2,26 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/error.h"
 #include "daemon/base/id.h"
 #include "daemon/model/phase.h"
+#include "daemon/model/retention.h"
 
 namespace warmd {
 
-enum class OperationKind { warm, checkpoint, restore, terminate, delete_checkpoint };
+enum class OperationKind {
+    warm,
+    checkpoint,
+    restore,
+    terminate,
+    delete_checkpoint,
+    verify_checkpoint,
+    import_checkpoint,
+    prune
+};
 std::string_view to_string(OperationKind kind);
 std::optional<OperationKind> operation_kind_from_string(std::string_view text);
 
@@ -32,7 +43,8 @@ struct Operation {
     Time created_at;
     std::optional<Time> started_at;
     std::optional<Time> finished_at;
-    std::optional<Error> error;  // of a failed or cancelled one
+    std::optional<Error> error;         // of a failed or cancelled one
+    std::vector<Deletion> deletions{};  // what a prune has deleted so far
 };
 
 }  // namespace warmd

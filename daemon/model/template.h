@@ -10,6 +10,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/id.h"
 #include "daemon/model/pool.h"
+#include "daemon/model/retention.h"
 
 namespace warmd {
 
@@ -34,6 +35,14 @@ struct Hook {
     std::vector<std::string> command;
     std::optional<std::string> code;
     Duration timeout = std::chrono::seconds{30};
+};
+
+/// How a new checkpoint is tried out before it counts: by restoring a copy, which is destroyed afterwards.
+struct Verification {
+    bool restore = false;
+    /// Asked in the warm instance before the dump and in the copy: standard output and exit status must be the same.
+    /// None: that the copy's application runs, and its agent answers, is enough.
+    std::optional<Hook> canary;
 };
 
 /// Where a secret's value comes from, read anew each time, and what gets it as an environment variable. Values are
@@ -88,11 +97,13 @@ struct Template {
     std::map<std::string, Secret> secrets;  // by the variable that holds the value
     std::vector<Hook> before_checkpoint;    // in this order; a failure fails the checkpoint
     std::vector<Hook> after_restore;        // in this order; a failure fails the restore
+    Verification verify;
     Duration checkpoint_timeout = std::chrono::minutes{10};
     RewarmPolicy rewarm = RewarmPolicy::automatic;
     Duration restore_timeout = std::chrono::minutes{5};
     Duration exec_timeout = std::chrono::hours{1};
     PoolPolicy pool;
+    RetentionPolicy retention;
     /// SHA-256 of all that the template says about what the warmed application becomes. The image counts by
     /// its name: what that name stands for is recorded with each checkpoint (Checkpoint::image_id).
     std::string digest;

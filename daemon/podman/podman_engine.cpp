@@ -213,6 +213,11 @@ int PodmanEngine::running_pid(const ContainerId& id)
     return container->pid;
 }
 
+std::optional<std::uint64_t> PodmanEngine::memory_in_use(const ContainerId& id)
+{
+    return memory_of_control_group(running_pid(id));
+}
+
 std::vector<ContainerInfo> PodmanEngine::list(std::string_view label)
 {
     const std::string filter = percent_encode(dump_json({{"label", {std::string{label}}}}));
@@ -294,7 +299,8 @@ CheckpointReport PodmanEngine::checkpoint(const ContainerId& id, const Checkpoin
     // Podman answers only when the dump is complete and the container stopped, so its first byte is the
     // moment from which the container's layer no longer changes.
     const auto begin = [&] {
-        RootfsRepair repair = collect_modified(decode_modified_paths(request("GET", path + "/changes")), upper,
+        RootfsChanges changes = decode_changes(request("GET", path + "/changes"));
+        RootfsRepair repair = collect_modified(changes.modified, std::move(changes.deleted), upper,
                                                options_.spool_directory);
         report.statistics["rootfs.repaired_entries"] = repair.count;
         splice.emplace([&](std::string_view bytes) {
@@ -302,6 +308,11 @@ CheckpointReport PodmanEngine::checkpoint(const ContainerId& id, const Checkpoin
             sink(bytes);
         });
         splice->rewrite("stats-dump", [&stats_dump](const std::string& content) { return stats_dump = content; });
+        if (!repair.replaced.empty()) {
+            splice->rewrite("deleted.files", [replaced = std::move(repair.replaced)](const std::string& content) {
+                return keep_files(content, replaced);
+            });
+        }
         if (repair.count > 0) splice->prepend("rootfs-diff.tar", std::move(repair.entries));
     };
     // fileLocks: without it CRIU refuses a process that holds one, and a warm application may.

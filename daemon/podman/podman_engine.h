@@ -32,6 +32,7 @@ public:
     void start(const ContainerId& id) override;
     std::optional<ContainerInfo> inspect(const std::string& id_or_name) override;
     int running_pid(const ContainerId& id) override;
+    std::optional<std::uint64_t> memory_in_use(const ContainerId& id) override;
     std::vector<ContainerInfo> list(std::string_view label) override;
     void set_frozen(const ContainerId& id, bool frozen) override;
     std::optional<int> wait(const ContainerId& id, Duration timeout, std::stop_token stop) override;

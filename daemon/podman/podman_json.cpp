@@ -165,15 +165,29 @@ std::vector<std::string> decode_list_ids(const std::string& body)
     });
 }
 
-std::vector<std::string> decode_modified_paths(const std::string& body)
+RootfsChanges decode_changes(const std::string& body)
 {
     return decode(body, "list of changes", [](const Json& json) {
         constexpr int kModified = 0;  // containers/storage pkg/archive/changes.go
-        std::vector<std::string> paths;
+        constexpr int kDeleted = 2;
+        RootfsChanges changes;
         for (const Json& change : json) {
-            if (change.at("Kind").get<int>() == kModified) paths.push_back(change.at("Path").get<std::string>());
+            const int kind = change.at("Kind").get<int>();
+            if (kind == kModified) changes.modified.push_back(change.at("Path").get<std::string>());
+            if (kind == kDeleted) changes.deleted.push_back(change.at("Path").get<std::string>());
         }
-        return paths;
+        return changes;
+    });
+}
+
+std::string keep_files(const std::string& deleted_files, const std::vector<std::string>& paths)
+{
+    return decode(deleted_files, "list of deleted files", [&paths](const Json& json) {
+        Json deleted = Json::array();
+        for (const Json& path : json) {
+            if (std::find(paths.begin(), paths.end(), path.get<std::string>()) == paths.end()) deleted.push_back(path);
+        }
+        return dump_json(deleted);
     });
 }
 

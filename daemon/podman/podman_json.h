@@ -24,8 +24,15 @@ ContainerInfo decode_container(const std::string& body);
 /// The overlay's upper directory; empty for another storage driver.
 std::string decode_upper_directory(const std::string& body);
 std::vector<std::string> decode_list_ids(const std::string& body);
-/// Absolute paths of the entries that `changes` calls modified.
-std::vector<std::string> decode_modified_paths(const std::string& body);
+/// Absolute paths in the container.
+struct RootfsChanges {
+    std::vector<std::string> modified;
+    std::vector<std::string> deleted;
+};
+/// What `changes` calls modified and deleted.
+RootfsChanges decode_changes(const std::string& body);
+/// deleted.files of a checkpoint tarball without `paths`.
+std::string keep_files(const std::string& deleted_files, const std::vector<std::string>& paths);
 
 struct ExecSession {
     int exit_code = 0;

@@ -113,6 +113,26 @@ public:
         ++count_;
     }
 
+    /// A directory in the place of something else; nothing when there is none.
+    void replace(int root, const std::string& path)
+    {
+        const UniqueFd handle{open_beneath(root, path.substr(1), O_PATH | O_NOFOLLOW)};
+        struct stat status {};
+        if (!handle.valid() || ::fstat(handle.get(), &status) != 0 || !S_ISDIR(status.st_mode)) return;
+        const std::unique_ptr<archive_entry, decltype(&archive_entry_free)> file{archive_entry_new(),
+                                                                                 &archive_entry_free};
+        archive_entry_set_pathname(file.get(), path.substr(1).c_str());
+        archive_entry_set_filetype(file.get(), AE_IFREG);
+        archive_entry_set_perm(file.get(), 0600);
+        archive_entry_set_size(file.get(), 0);
+        archive_entry_set_mtime(file.get(), status.st_mtim.tv_sec, 0);
+        check(archive_write_header(archive_.get(), file.get()));
+        check(archive_write_finish_entry(archive_.get()));
+        ++count_;
+        add(root, path);
+        replaced_.push_back(path);
+    }
+
     RootfsRepair finish()
     {
         check(archive_write_close(archive_.get()));
@@ -130,7 +150,8 @@ public:
                                     at += static_cast<std::uint64_t>(got);
                                     return static_cast<std::size_t>(got);
                                 }},
-                .count = count_};
+                .count = count_,
+                .replaced = std::move(replaced_)};
     }
 
 private:
@@ -157,6 +178,7 @@ private:
     UniqueFd spool_;
     std::unique_ptr<archive, decltype(&archive_write_free)> archive_{archive_write_new(), &archive_write_free};
     std::int64_t count_ = 0;
+    std::vector<std::string> replaced_;
 };
 
 }  // namespace
@@ -183,15 +205,21 @@ bool keeps_changes_elsewhere(std::string_view mount_options)
     return keeps_changes_elsewhere(mount_options, is_on("metacopy"), is_on("redirect_dir"));
 }
 
-RootfsRepair collect_modified(const std::vector<std::string>& modified, const std::string& upper_directory,
-                              const std::string& spool_directory)
+RootfsRepair collect_modified(const std::vector<std::string>& modified, std::vector<std::string> deleted,
+                              const std::string& upper_directory, const std::string& spool_directory)
 {
-    if (modified.empty()) return {};
+    if (modified.empty() && deleted.empty()) return {};
     const UniqueFd root{::open(upper_directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
     if (!root.valid()) throw system_error("open the container's layer " + upper_directory, errno);
     EntryWriter writer{spool_directory};
+    const auto is_path = [](const std::string& path) { return path.size() > 1 && path.front() == '/'; };
+    // Before all that is in them, those above before those below.
+    std::sort(deleted.begin(), deleted.end());
+    for (const std::string& path : deleted) {
+        if (is_path(path)) writer.replace(root.get(), path);
+    }
     for (const std::string& path : modified) {
-        if (path.size() > 1 && path.front() == '/') writer.add(root.get(), path);
+        if (is_path(path)) writer.add(root.get(), path);
     }
     return writer.finish();
 }

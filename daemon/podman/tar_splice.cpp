@@ -1,6 +1,5 @@
 #include "daemon/podman/tar_splice.h"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -8,64 +7,20 @@
 #include <utility>
 
 #include "daemon/base/error.h"
+#include "daemon/base/tar_header.h"
 
 namespace warmd::podman {
 
 namespace {
 
-constexpr std::size_t kBlock = 512;
 constexpr std::uint64_t kMaxBuffered = 4U << 20U;
-constexpr std::uint64_t kMaxOctal = 077777777777;  // 8 GiB - 1, the largest size in eleven octal digits
-
-// The ustar header's fields that matter here: offset and length.
-struct Field {
-    std::size_t offset;
-    std::size_t length;
-};
-constexpr Field kName{0, 100};
-constexpr Field kMode{100, 8};
-constexpr Field kUid{108, 8};
-constexpr Field kGid{116, 8};
-constexpr Field kSize{124, 12};
-constexpr Field kMtime{136, 12};
-constexpr Field kChecksum{148, 8};
-constexpr std::size_t kType = 156;
-constexpr Field kMagic{257, 8};
-constexpr Field kPrefix{345, 155};
 
 [[noreturn]] void corrupt(const std::string& problem)
 {
     throw Error{ErrorCode::corrupt, "the checkpoint tarball is damaged: " + problem};
 }
 
-std::string_view field(const std::string& block, Field at)
-{
-    const std::string_view raw = std::string_view{block}.substr(at.offset, at.length);
-    return raw.substr(0, raw.find('\0'));
-}
-
-std::uint64_t parse_number(const std::string& block, Field at)
-{
-    const auto first = static_cast<unsigned char>(block[at.offset]);
-    std::uint64_t number = 0;
-    if ((first & 0x80U) != 0) {  // GNU: binary, for sizes that octal digits cannot hold
-        for (std::size_t i = 1; i < at.length; ++i) {
-            if (number >> 55U != 0) corrupt("a size is out of range");
-            number = number << 8U | static_cast<unsigned char>(block[at.offset + i]);
-        }
-        return number;
-    }
-    std::string_view digits = field(block, at);
-    while (!digits.empty() && digits.front() == ' ') digits.remove_prefix(1);
-    while (!digits.empty() && digits.back() == ' ') digits.remove_suffix(1);
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number, 8);
-    if (!digits.empty() && (error != std::errc{} || end != digits.data() + digits.size())) {
-        corrupt("a header is not a tar header");
-    }
-    return number;
-}
-
-void put_octal(std::string& block, Field at, std::uint64_t number)
+void put_octal(std::string& block, tar::Field at, std::uint64_t number)
 {
     for (std::size_t i = at.length - 1; i-- > 0;) {
         block[at.offset + i] = static_cast<char>('0' + (number & 7U));
@@ -76,50 +31,30 @@ void put_octal(std::string& block, Field at, std::uint64_t number)
 
 void put_size(std::string& block, std::uint64_t size)
 {
-    if (size <= kMaxOctal) {
-        put_octal(block, kSize, size);
+    if (size <= tar::kMaxOctal) {
+        put_octal(block, tar::kSize, size);
         return;
     }
-    for (std::size_t i = kSize.length; i-- > 0;) {
-        block[kSize.offset + i] = static_cast<char>(size & 255U);
+    for (std::size_t i = tar::kSize.length; i-- > 0;) {
+        block[tar::kSize.offset + i] = static_cast<char>(size & 255U);
         size >>= 8U;
     }
-    block[kSize.offset] = static_cast<char>(0x80);
-}
-
-std::uint64_t checksum(const std::string& block)
-{
-    std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < kBlock; ++i) {
-        const bool own = i >= kChecksum.offset && i < kChecksum.offset + kChecksum.length;
-        sum += own ? static_cast<unsigned char>(' ') : static_cast<unsigned char>(block[i]);
-    }
-    return sum;
+    block[tar::kSize.offset] = static_cast<char>(0x80);
 }
 
 void put_checksum(std::string& block)
 {
     // Six digits, NUL, space: the one field with its own layout.
-    put_octal(block, {kChecksum.offset, 7}, checksum(block));
-    block[kChecksum.offset + 7] = ' ';
+    put_octal(block, {tar::kChecksum.offset, 7}, tar::checksum(block));
+    block[tar::kChecksum.offset + 7] = ' ';
 }
 
-std::uint64_t padding(std::uint64_t size) { return (kBlock - size % kBlock) % kBlock; }
-
-/// The value of `key` in a pax extension: lines of "LENGTH KEY=VALUE\n".
+/// The value of `key` in a pax extension; of several the last.
 std::string_view pax_value(std::string_view records, std::string_view key)
 {
     std::string_view found;
-    while (!records.empty()) {
-        std::size_t length = 0;
-        const auto [end, error] = std::from_chars(records.data(), records.data() + records.size(), length);
-        const std::size_t digits = static_cast<std::size_t>(end - records.data());
-        if (error != std::errc{} || length <= digits + 2 || length > records.size()) corrupt("a pax header");
-        const std::string_view record = records.substr(digits + 1, length - digits - 2);
-        if (record.size() > key.size() && record.starts_with(key) && record[key.size()] == '=') {
-            found = record.substr(key.size() + 1);
-        }
-        records.remove_prefix(length);
+    for (const tar::PaxRecord& record : tar::pax_records(records)) {
+        if (record.key == key) found = record.value;
     }
     return found;
 }
@@ -155,9 +90,9 @@ void TarSplice::write(std::string_view bytes)
         std::string_view part;
         switch (state_) {
         case State::header:
-            part = bytes.substr(0, kBlock - block_.size());
+            part = bytes.substr(0, tar::kBlock - block_.size());
             block_ += part;
-            if (block_.size() == kBlock) take_header();
+            if (block_.size() == tar::kBlock) take_header();
             break;
         case State::content:
             part = bytes.substr(0, remaining_);
@@ -182,7 +117,7 @@ void TarSplice::write(std::string_view bytes)
             break;
         case State::trailer:
             part = bytes;
-            if (part.find_first_not_of('\0') != std::string_view::npos) corrupt("something follows its end");
+            if (!tar::is_zero(part)) corrupt("something follows its end");
             trailer_ += part.size();
             out_(part);
             break;
@@ -197,23 +132,24 @@ void TarSplice::write(std::string_view bytes)
 
 void TarSplice::take_header()
 {
-    if (std::all_of(block_.begin(), block_.end(), [](char c) { return c == '\0'; })) {
+    if (tar::is_zero(block_)) {
         add_missing_members();
-        out_(std::string(kBlock, '\0'));
+        out_(std::string(tar::kBlock, '\0'));
         state_ = State::trailer;
         return;
     }
-    if (parse_number(block_, kChecksum) != checksum(block_)) corrupt("a header's checksum is wrong");
-    const char type = block_[kType];
-    std::uint64_t size = parse_number(block_, kSize);
+    if (tar::number(block_, tar::kChecksum) != tar::checksum(block_)) corrupt("a header's checksum is wrong");
+    const char type = block_[tar::kType];
+    std::uint64_t size = tar::number(block_, tar::kSize);
     if (type == 'x' || type == 'g' || type == 'L' || type == 'K') {
         if (size > kMaxBuffered) corrupt("an extended header is too large");
         extension_ = type;
         begin_member({}, size);
         return;
     }
-    std::string name{field(block_, kName)};
-    if (const auto prefix = field(block_, kPrefix); !prefix.empty() && field(block_, kMagic) == "ustar") {
+    std::string name{tar::text(block_, tar::kName)};
+    if (const auto prefix = tar::text(block_, tar::kPrefix);
+        !prefix.empty() && tar::text(block_, tar::kMagic) == "ustar") {
         name = std::string{prefix} + "/" + name;
     }
     if (!next_name_.empty()) name = std::exchange(next_name_, {});
@@ -233,7 +169,7 @@ void TarSplice::begin_member(const std::string& name, std::uint64_t size)
 {
     name_ = name;
     remaining_ = size;
-    padding_in_ = padding(size);
+    padding_in_ = tar::padding(size);
     pass_padding_ = true;
     if (extension_ != '\0' || find_rewrite(name) != nullptr) {
         if (size > kMaxBuffered) corrupt(name + " is too large");
@@ -301,28 +237,28 @@ void TarSplice::emit_source(const SizedSource& source)
 
 void TarSplice::emit_padding(std::uint64_t size)
 {
-    if (padding(size) != 0) out_(std::string(padding(size), '\0'));
+    if (tar::padding(size) != 0) out_(std::string(tar::padding(size), '\0'));
 }
 
 void TarSplice::add_missing_members()
 {
     for (const auto& [name, prefix] : prefixes_) {
         if (members_.contains(name)) continue;
-        block_.assign(kBlock, '\0');
-        block_.replace(kName.offset, name.size(), name);
-        put_octal(block_, kMode, 0600);
-        put_octal(block_, kUid, 0);
-        put_octal(block_, kGid, 0);
-        put_octal(block_, kMtime, static_cast<std::uint64_t>(std::time(nullptr)));
-        block_[kType] = '0';
-        block_.replace(kMagic.offset, kMagic.length,
+        block_.assign(tar::kBlock, '\0');
+        block_.replace(tar::kName.offset, name.size(), name);
+        put_octal(block_, tar::kMode, 0600);
+        put_octal(block_, tar::kUid, 0);
+        put_octal(block_, tar::kGid, 0);
+        put_octal(block_, tar::kMtime, static_cast<std::uint64_t>(std::time(nullptr)));
+        block_[tar::kType] = '0';
+        block_.replace(tar::kMagic.offset, tar::kMagic.length,
                        std::string_view{"ustar\0"
                                         "00",
                                         8});
-        const std::uint64_t size = prefix.size + 2 * kBlock;
+        const std::uint64_t size = prefix.size + 2 * tar::kBlock;
         emit_header(size);
         emit_source(prefix);
-        out_(std::string(2 * kBlock, '\0'));
+        out_(std::string(2 * tar::kBlock, '\0'));
         emit_padding(size);
     }
 }
@@ -330,7 +266,7 @@ void TarSplice::add_missing_members()
 void TarSplice::finish()
 {
     // Two blocks of zeros end an archive; the first one brought us into this state.
-    if (state_ != State::trailer || trailer_ < kBlock) corrupt("it ends too early");
+    if (state_ != State::trailer || trailer_ < tar::kBlock) corrupt("it ends too early");
 }
 
 }  // namespace warmd::podman

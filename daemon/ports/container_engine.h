@@ -124,6 +124,10 @@ public:
     /// Error{conflict} when the container does not run, Error{not_found} when there is none.
     virtual int running_pid(const ContainerId& id) = 0;
 
+    /// Bytes of memory that a dump of the running container would write: its processes' own and shared memory, without
+    /// what files would give back. Nothing where that cannot be told. Throws as `running_pid`.
+    virtual std::optional<std::uint64_t> memory_in_use(const ContainerId& id) = 0;
+
     /// All containers, running or not, that carry the label, whatever its value.
     virtual std::vector<ContainerInfo> list(std::string_view label) = 0;
 

@@ -6,18 +6,22 @@
 #include "daemon/service/exec.h"
 #include "daemon/service/host_view.h"
 #include "daemon/service/operations.h"
+#include "daemon/service/restore.h"
+#include "daemon/service/retention.h"
 #include "daemon/service/templates.h"
 #include "daemon/service/warm.h"
 #include "daemon/store/tarball_store.h"
 
 namespace warmd {
 
-/// Makes checkpoints: record, dump into the store's scratch directory, publish, commit, and only then
-/// remove the source.
+/// Makes checkpoints: find the space, record, dump into the store's scratch directory, publish, try out where the
+/// template wants that, commit, and only then remove the source and what need not be kept any more. Throws
+/// Error{no_space} where space cannot be found.
 class Checkpoints {
 public:
     Checkpoints(Catalog& catalog, TarballStore& store, ContainerEngine& engine, AgentChannel& agent, Clock& clock,
-                HostView& host, Warm& warm, Exec& exec, const Templates& templates)
+                HostView& host, Warm& warm, Exec& exec, Restore& restore, Retention& retention,
+                const Templates& templates)
         : catalog_{catalog},
           store_{store},
           engine_{engine},
@@ -26,6 +30,8 @@ public:
           host_{host},
           warm_{warm},
           exec_{exec},
+          restore_{restore},
+          retention_{retention},
           templates_{templates}
     {
     }
@@ -37,15 +43,14 @@ public:
     /// it, and is terminated where not. Throws Error{conflict} while a command runs in it.
     Checkpoint of_instance(const InstanceId& id, OperationRun& run);
 
-    /// Deletes row and file. Throws Error{conflict} while it is being made.
-    void erase(const CheckpointId& id, OperationRun& run);
-
-    /// Throws Error{conflict} while the checkpoint is being made.
-    static void require_erasable(const Checkpoint& checkpoint);
-
 private:
-    Checkpoint dump(Instance& source, const Template& from, OperationRun& run);
-    void export_tarball(Checkpoint& checkpoint, const Instance& source, const Template& from, OperationRun& run);
+    using Room = SpaceLedger::Reservation;
+
+    Checkpoint dump(Instance& source, const Template& from, Room& room, OperationRun& run);
+    void prepare(Checkpoint& checkpoint, const Instance& source, const Template& from, OperationRun& run);
+    void export_tarball(Checkpoint& checkpoint, const Instance& source, const Template& from, Room& room,
+                        OperationRun& run);
+    void try_out(Checkpoint& checkpoint, OperationRun& run);
     void bring_back(Instance& source, const std::string& reason) noexcept;
 
     Catalog& catalog_;
@@ -56,6 +61,8 @@ private:
     HostView& host_;
     Warm& warm_;
     Exec& exec_;
+    Restore& restore_;
+    Retention& retention_;
     const Templates& templates_;
 };
 

@@ -91,11 +91,20 @@ void add_store(std::vector<MetricFamily>& all, const Levels& levels)
         add(checkpoints, count, {{"template", key.first.value()}, {"state", word(to_string(key.second))}});
     }
     all.push_back(std::move(checkpoints));
-    MetricFamily store = family("warmd_store_bytes", "Of tarballs, of unpacked images, and free beside them.");
+    MetricFamily store = family("warmd_store_bytes",
+                                "Of tarballs, of unpacked images, reserved for tarballs, and free.");
     add(store, static_cast<double>(levels.status.checkpoint_bytes), {{"what", "tarballs"}});
     add(store, static_cast<double>(levels.status.store.unpacked_bytes), {{"what", "unpacked"}});
+    add(store, static_cast<double>(levels.reserved_bytes), {{"what", "reserved"}});
     add(store, static_cast<double>(levels.status.store.free_bytes), {{"what", "free"}});
     all.push_back(std::move(store));
+    if (levels.oldest_look) {
+        all.push_back(one("warmd_oldest_verification_time_seconds",
+                          "When the checkpoint was last verified, or made, of which that was longest ago, since 1970.",
+                          seconds(levels.oldest_look->time_since_epoch())));
+    }
+    all.push_back(one("warmd_store_min_free_bytes", "What no checkpoint may take: retention.min_free_bytes.",
+                      static_cast<double>(levels.min_free_bytes)));
 }
 
 void add_process(std::vector<MetricFamily>& all)
@@ -122,6 +131,14 @@ struct Metrics::Families {
                                       .Name("warmd_operations_total")
                                       .Help("Operations that have ended.")
                                       .Register(registry);
+    Family<Counter>& verifications = prometheus::BuildCounter()
+                                         .Name("warmd_verifications_total")
+                                         .Help("Checkpoints that were read and compared, by verdict.")
+                                         .Register(registry);
+    Family<Counter>& deletions = prometheus::BuildCounter()
+                                     .Name("warmd_checkpoints_deleted_total")
+                                     .Help("Checkpoints that were deleted, by reason.")
+                                     .Register(registry);
     Family<Histogram>& lease_waits = prometheus::BuildHistogram()
                                          .Name("warmd_lease_wait_seconds")
                                          .Help("From a request for an instance to its lease.")
@@ -154,6 +171,18 @@ void Metrics::operation_ended(const Operation& operation, std::optional<Instance
             .Add({{"kind", kind}, {"phase", phase.name}, {"path", path ? word(to_string(*path)) : ""}}, kWorkSeconds)
             .Observe(seconds(phase.elapsed));
     }
+}
+
+void Metrics::checkpoint_verified(Verdict verdict)
+{
+    families_->verifications.Add({{"verdict", word(to_string(verdict))}}).Increment();
+}
+
+void Metrics::checkpoint_deleted(const Deletion& deletion)
+{
+    families_->deletions
+        .Add({{"template", deletion.template_name.value()}, {"reason", word(to_string(deletion.reason))}})
+        .Increment();
 }
 
 void Metrics::lease_began(const Lease& lease)

@@ -13,6 +13,7 @@
 #include "daemon/model/exec.h"
 #include "daemon/model/lease.h"
 #include "daemon/model/operation.h"
+#include "daemon/service/integrity.h"
 #include "daemon/service/status.h"
 
 namespace warmd {
@@ -22,6 +23,9 @@ struct Levels {
     std::string version;
     ServiceStatus status;
     std::map<std::pair<TemplateName, CheckpointState>, int> checkpoints;
+    std::optional<Time> oldest_look;  // when the available checkpoint was verified, or made, that was so longest ago
+    std::uint64_t min_free_bytes = 0;
+    std::uint64_t reserved_bytes = 0;  // for checkpoints that are being made
 };
 
 /// Counts and times what happens, for Prometheus. Labels are words of the program, names of templates and patterns of
@@ -35,6 +39,8 @@ public:
 
     /// `path`: how its instance was made, where it made one.
     void operation_ended(const Operation& operation, std::optional<InstancePath> path);
+    void checkpoint_verified(Verdict verdict);
+    void checkpoint_deleted(const Deletion& deletion);
     void lease_began(const Lease& lease);
     /// Nothing: warmd or Podman failed.
     void exec_ended(const std::optional<ExecResult>& result);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <set>
 
 #include "daemon/base/error.h"
 #include "daemon/base/text.h"
@@ -26,6 +27,7 @@ struct OperationRun::Shared {
 
     Operations::Work work;
     std::stop_source stop;
+    std::set<InstanceId> helpers{};
 };
 
 std::stop_token OperationRun::stop() const { return shared_->stop.get_token(); }
@@ -35,16 +37,34 @@ void OperationRun::check() const
     if (shared_->stop.stop_requested()) throw Error{ErrorCode::cancelled, "the operation was cancelled"};
 }
 
+OperationId OperationRun::id() const
+{
+    const std::scoped_lock lock{shared_->mutex};
+    return shared_->operation.id;
+}
+
 void OperationRun::set_instance(const InstanceId& id)
 {
     const std::scoped_lock lock{shared_->mutex};
     shared_->operation.instance = id;
 }
 
+void OperationRun::add_helper(const InstanceId& id)
+{
+    const std::scoped_lock lock{shared_->mutex};
+    shared_->helpers.insert(id);
+}
+
 void OperationRun::set_checkpoint(const CheckpointId& id)
 {
     const std::scoped_lock lock{shared_->mutex};
     shared_->operation.checkpoint = id;
+}
+
+void OperationRun::add_deletion(const Deletion& deletion)
+{
+    const std::scoped_lock lock{shared_->mutex};
+    shared_->operation.deletions.push_back(deletion);
 }
 
 Phases OperationRun::phases() const
@@ -132,6 +152,7 @@ Operation Operations::get(const OperationId& id) const
     {
         const std::scoped_lock lock{mutex_};
         if (const auto live = live_.find(id); live != live_.end()) return live->second->operation;
+        if (const auto ended = unrecorded_.find(id); ended != unrecorded_.end()) return ended->second;
     }
     return catalog_.get(id);
 }
@@ -142,6 +163,7 @@ std::vector<Operation> Operations::list(const Page& page) const
     const std::scoped_lock lock{mutex_};
     for (Operation& row : rows) {
         if (const auto live = live_.find(row.id); live != live_.end()) row = live->second->operation;
+        if (const auto ended = unrecorded_.find(row.id); ended != unrecorded_.end()) row = ended->second;
     }
     return rows;
 }
@@ -163,7 +185,7 @@ Operation Operations::cancel(const OperationId& id)
         if (const auto live = live_.find(id); live != live_.end()) shared = live->second;
     }
     if (!shared) {
-        const Operation ended = catalog_.get(id);
+        const Operation ended = get(id);
         throw Error{ErrorCode::conflict,
                     "operation " + id.value() + " has already " + std::string{to_string(ended.state)}};
     }
@@ -189,8 +211,16 @@ void Operations::shut_down()
 bool Operations::works_on(const InstanceId& id) const
 {
     const std::scoped_lock lock{mutex_};
+    return std::any_of(live_.begin(), live_.end(), [&id](const auto& entry) {
+        return entry.second->operation.instance == id || entry.second->helpers.contains(id);
+    });
+}
+
+bool Operations::works_on(const CheckpointId& id) const
+{
+    const std::scoped_lock lock{mutex_};
     return std::any_of(live_.begin(), live_.end(),
-                       [&id](const auto& entry) { return entry.second->operation.instance == id; });
+                       [&id](const auto& entry) { return entry.second->operation.checkpoint == id; });
 }
 
 int Operations::active() const
@@ -258,17 +288,42 @@ void Operations::finish(const std::shared_ptr<Shared>& shared, OperationState st
     } else {
         spdlog::info("operation_id={} {} {}", ended.id.value(), to_string(ended.kind), to_string(state));
     }
-    try {
-        if (ended_) ended_(ended);
-        catalog_.save(ended);
-    } catch (const std::exception& failure) {
-        // The next start finds the row unfinished and calls it interrupted.
-        spdlog::error("operation_id={} its end cannot be recorded: {}", ended.id.value(), failure.what());
+    if (ended_) ended_(ended);
+    const bool recorded = record(ended);
+    {
+        // Only now: whoever waited finds the end in the catalog, or here.
+        const std::scoped_lock lock{mutex_};
+        if (!recorded) unrecorded_.emplace(ended.id, ended);
+        live_.erase(ended.id);
+        changed_.notify_all();
     }
-    // Only now: whoever waited finds the end in the catalog.
-    const std::scoped_lock lock{mutex_};
-    live_.erase(ended.id);
-    changed_.notify_all();
+    if (recorded) record_ends();  // there may be room again
+}
+
+bool Operations::record(const Operation& ended) noexcept
+{
+    try {
+        catalog_.save(ended);
+        return true;
+    } catch (const std::exception& failure) {
+        // A start before it is tried again finds the row unfinished and calls it interrupted.
+        spdlog::error("operation_id={} its end cannot be recorded yet: {}", ended.id.value(), failure.what());
+        return false;
+    }
+}
+
+void Operations::record_ends() noexcept
+{
+    std::map<OperationId, Operation> waiting;
+    {
+        const std::scoped_lock lock{mutex_};
+        waiting = unrecorded_;
+    }
+    for (const auto& [id, ended] : waiting) {
+        if (!record(ended)) return;
+        const std::scoped_lock lock{mutex_};
+        unrecorded_.erase(id);
+    }
 }
 
 }  // namespace warmd

@@ -28,8 +28,12 @@ public:
     /// Throws Error{cancelled} once the operation is to stop. For places with no blocking call.
     void check() const;
 
+    [[nodiscard]] OperationId id() const;
     void set_instance(const InstanceId& id);
+    /// That the operation works on this instance as well, which is nothing to tell the client of.
+    void add_helper(const InstanceId& id);
     void set_checkpoint(const CheckpointId& id);
+    void add_deletion(const Deletion& deletion);
 
     /// Runs `fn` as the named phase and records how long it took, also when it throws. Throws
     /// Error{cancelled} instead once the operation is to stop.
@@ -108,11 +112,16 @@ public:
     /// Refuses new ones, stops all (they end as failed, `interrupted`) and waits for their ends.
     void shut_down();
 
+    /// Writes the ends that could not be recorded when they came (a full disk): until then they are known here alone.
+    /// Tried again with each next end, too. Blocks on the catalog.
+    void record_ends() noexcept;
+
     /// Which phases operations begin.
     [[nodiscard]] ProgressFeed& progress() { return progress_; }
 
-    /// True while a queued or running operation concerns the instance.
+    /// True while a queued or running operation concerns the instance, or the checkpoint.
     [[nodiscard]] bool works_on(const InstanceId& id) const;
+    [[nodiscard]] bool works_on(const CheckpointId& id) const;
 
     /// Queued and running ones.
     [[nodiscard]] int active() const;
@@ -123,6 +132,7 @@ private:
     void work();
     void run(const std::shared_ptr<Shared>& shared);
     void finish(const std::shared_ptr<Shared>& shared, OperationState state, std::optional<Error> error);
+    bool record(const Operation& ended) noexcept;
 
     Catalog& catalog_;
     Clock& clock_;
@@ -135,6 +145,7 @@ private:
     // State below is protected by mutex_; so are the contents of every Shared.
     std::deque<std::shared_ptr<Shared>> queue_;
     std::map<OperationId, std::shared_ptr<Shared>> live_;
+    std::map<OperationId, Operation> unrecorded_;  // have ended, and the catalog does not know
     bool stopping_ = false;
 
     std::vector<std::jthread> workers_;

@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "daemon/base/error.h"
+#include "daemon/base/scope_exit.h"
 #include "daemon/base/text.h"
+#include "daemon/service/canary.h"
 #include "daemon/service/instance_end.h"
 #include "daemon/service/secrets.h"
 
@@ -43,16 +45,9 @@ Instance Restore::run(const CheckpointId& id, const RestoreOptions& options, Ope
     const Checkpoint checkpoint = catalog_.get(id);
     require_available(checkpoint);
     if (!options.checked) host_.require(checkpoint, /*force=*/false);
-    Instance instance{.id = InstanceId{new_id(kInstancePrefix)},
-                      .template_name = checkpoint.template_name,
-                      .state = InstanceState::restoring,
-                      .origin = Origin::restore,
-                      .pooled = options.pooled,
-                      .checkpoint = id,
-                      .agent_socket = checkpoint.agent_socket,
-                      .created_at = clock_.now()};
+    Instance instance = draft(checkpoint, options.pooled);
     run.set_instance(instance.id);  // first: what has no operation is swept
-    catalog_.save(instance);
+    catalog_.begin_restore(instance);
     try {
         import(checkpoint, options.path, instance, run);
     } catch (const std::exception& error) {
@@ -66,6 +61,31 @@ Instance Restore::run(const CheckpointId& id, const RestoreOptions& options, Ope
     return instance;
 }
 
+void Restore::try_out(const Checkpoint& checkpoint, OperationRun& run)
+{
+    const Template from = templates_.get_or_defaults(checkpoint.template_name);
+    Instance copy = draft(checkpoint, /*pooled=*/false);  // which nobody can use: it never becomes idle
+    run.add_helper(copy.id);
+    catalog_.save(copy);
+    const std::string reason = "checkpoint " + checkpoint.id.value() + " was tried out with it";
+    const ScopeExit end{[&]() noexcept { end_instance_quietly(catalog_, engine_, clock_, copy, reason); }};
+    import(checkpoint, std::nullopt, copy, run);
+    if (!from.verify.canary) return;
+    run.phase("canary", [&] { require_same_answer(exec_, from, checkpoint, copy, run.stop()); });
+}
+
+Instance Restore::draft(const Checkpoint& checkpoint, bool pooled)
+{
+    return {.id = InstanceId{new_id(kInstancePrefix)},
+            .template_name = checkpoint.template_name,
+            .state = InstanceState::restoring,
+            .origin = Origin::restore,
+            .pooled = pooled,
+            .checkpoint = checkpoint.id,
+            .agent_socket = checkpoint.agent_socket,
+            .created_at = clock_.now()};
+}
+
 void Restore::import(const Checkpoint& checkpoint, std::optional<InstancePath> path, Instance& instance,
                      OperationRun& run)
 {
@@ -74,7 +94,8 @@ void Restore::import(const Checkpoint& checkpoint, std::optional<InstancePath> p
                            .labels = container_labels(instance),
                            .hostname = from.hostname.empty() ? instance.id.value() : std::string{},
                            .timeout = from.restore_timeout};
-    static_cast<void>(store_.open(checkpoint.id, checkpoint.size_bytes));  // damage is told, whatever the cache holds
+    // Damage is told, whatever the cache holds.
+    quarantine_.guard(checkpoint.id, [&] { static_cast<void>(store_.open(checkpoint.id, checkpoint.size_bytes)); });
     const bool try_linked = path ? path == InstancePath::linked : linked_works_.load();
     const auto failure = try_linked ? restore_linked(checkpoint, path.has_value(), spec, instance, run) : std::nullopt;
     if (!try_linked || failure) restore_archive(checkpoint, spec, instance, run);
@@ -111,11 +132,14 @@ std::unique_ptr<UnpackedImages::Hold> Restore::hold_images(const Checkpoint& che
     UnpackedImages& unpacked = store_.unpacked();
     if (auto images = unpacked.open(checkpoint.id, checkpoint.sha256, hostname)) return images;
     run.phase("unpack", [&] {
-        const UniqueFd tarball = store_.open(checkpoint.id, checkpoint.size_bytes);
-        const ByteSource read = read_all_of(tarball);
-        unpacked.unpack(checkpoint.id, checkpoint.sha256, [&](std::span<char> buffer) {
-            run.check();
-            return read(buffer);
+        quarantine_.guard(checkpoint.id, [&] {
+            const UniqueFd tarball = store_.open(checkpoint.id, checkpoint.size_bytes);
+            const ByteSource read = read_all_of(tarball);
+            const auto checked_read = [&](std::span<char> buffer) {
+                run.check();
+                return read(buffer);
+            };
+            unpacked.unpack(checkpoint.id, checkpoint.sha256, checked_read, [&run](std::uint64_t) { run.check(); });
         });
     });
     if (auto images = unpacked.open(checkpoint.id, checkpoint.sha256, hostname)) return images;
@@ -125,7 +149,10 @@ std::unique_ptr<UnpackedImages::Hold> Restore::hold_images(const Checkpoint& che
 void Restore::restore_archive(const Checkpoint& checkpoint, const RestoreSpec& spec, Instance& instance,
                               OperationRun& run)
 {
-    const UniqueFd tarball = store_.open(checkpoint.id, checkpoint.size_bytes);
+    const UniqueFd tarball = run.phase("check", [&] {
+        return quarantine_.guard(
+            checkpoint.id, [&] { return store_.open_verified(checkpoint, [&run](std::uint64_t) { run.check(); }); });
+    });
     run.phase("restore", [&] { instance.container = engine_.restore(read_all_of(tarball), spec, run.stop()); });
     instance.path = InstancePath::archive;
 }

@@ -10,6 +10,7 @@
 #include "daemon/service/exec.h"
 #include "daemon/service/host_view.h"
 #include "daemon/service/operations.h"
+#include "daemon/service/quarantine.h"
 #include "daemon/service/templates.h"
 #include "daemon/store/tarball_store.h"
 
@@ -26,7 +27,7 @@ struct RestoreOptions {
 class Restore {
 public:
     Restore(Catalog& catalog, TarballStore& store, ContainerEngine& engine, AgentChannel& agent, Clock& clock,
-            HostView& host, Exec& exec, const Templates& templates)
+            HostView& host, Exec& exec, Quarantine& quarantine, const Templates& templates)
         : catalog_{catalog},
           store_{store},
           engine_{engine},
@@ -34,19 +35,26 @@ public:
           clock_{clock},
           host_{host},
           exec_{exec},
+          quarantine_{quarantine},
           templates_{templates}
     {
     }
 
     /// Returns an idle instance. On failure no container is left and the instance is terminated with the
     /// reason. Throws Error{conflict} unless the checkpoint is available, Error{corrupt} when its tarball is
-    /// not what the catalog says, Error{incompatible_host} when it does not fit this host.
+    /// not what the catalog says, and then it is quarantined and the engine has seen nothing of it;
+    /// Error{incompatible_host} when it does not fit this host.
     Instance run(const CheckpointId& id, const RestoreOptions& options, OperationRun& run);
+
+    /// Restores a copy of a checkpoint, available or not yet, asks the template's canary in it and ends it. Throws
+    /// what `run` throws, and Error{corrupt} when the canary answers otherwise than before the dump.
+    void try_out(const Checkpoint& checkpoint, OperationRun& run);
 
     /// Throws Error{conflict} unless the checkpoint is available.
     static void require_available(const Checkpoint& checkpoint);
 
 private:
+    Instance draft(const Checkpoint& checkpoint, bool pooled);
     void import(const Checkpoint& checkpoint, std::optional<InstancePath> path, Instance& instance, OperationRun& run);
     /// Why it failed, if in a way in which the archive may not.
     std::optional<ErrorCode> restore_linked(const Checkpoint& checkpoint, bool or_fail, const RestoreSpec& spec,
@@ -67,6 +75,7 @@ private:
     Clock& clock_;
     HostView& host_;
     Exec& exec_;
+    Quarantine& quarantine_;
     const Templates& templates_;
     /// Cleared when a linked restore failed and the tarball of the same checkpoint could be restored: then it is not
     /// the checkpoint, but this Podman.

@@ -43,8 +43,27 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
             clock,   templates_, [this](const std::optional<ExecResult>& result) { metrics_.exec_ended(result); }},
       host_{engine, clock},
       warm_{catalog, engine, agent, clock, exec_},
-      checkpoints_{catalog, store, engine, agent, clock, host_, warm_, exec_, templates_},
-      restore_{catalog, store, engine, agent, clock, host_, exec_, templates_},
+      quarantine_{catalog, store, [this] { pools_.wake(); }},
+      retention_{catalog,
+                 store,
+                 clock,
+                 host_,
+                 templates_,
+                 {.all = options.retention,
+                  .margin = options.space_margin,
+                  .in_work = [this](const CheckpointId& id) { return operations_.works_on(id); },
+                  .deleted = [this](const Deletion& deletion) { metrics_.checkpoint_deleted(deletion); }}},
+      restore_{catalog, store, engine, agent, clock, host_, exec_, quarantine_, templates_},
+      checkpoints_{catalog, store, engine, agent, clock, host_, warm_, exec_, restore_, retention_, templates_},
+      integrity_{catalog,
+                 store,
+                 clock,
+                 quarantine_,
+                 restore_,
+                 options.verify_every,
+                 {.busy = [this] { return operations_.active() > 0; },
+                  .verified = [this](Verdict verdict) { metrics_.checkpoint_verified(verdict); }}},
+      transfer_{catalog, store, clock, retention_, templates_, options.trust},
       rewarm_{catalog, clock, checkpoints_,
               [this](Operation draft, Operations::Work work) { return submit(std::move(draft), std::move(work)); },
               [this] { pools_.wake(); }},
@@ -62,16 +81,27 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
       operations_{catalog, clock, options.operation_workers, options.operation_queue,
                   [this](const Operation& ended) { record(ended); }}
 {
-    recover_catalog(catalog_, store_, clock_);
+    const Recovered recovered = recover_catalog(catalog_, store_, clock_);
+    integrity_.suspect(recovered.checkpoints);  // nothing but their size has been looked at
+    rebuild_ = {.checkpoints = static_cast<int>(recovered.checkpoints.size()), .damaged = options_.damaged_catalog};
+    if (!rebuild_.damaged.empty() || rebuild_.checkpoints > 0) {
+        spdlog::error("the catalog did not know of {} checkpoints that are in the store: made again from their "
+                      "manifests. Instances, leases and operations that it does not know of are lost{}",
+                      rebuild_.checkpoints,
+                      rebuild_.damaged.empty() ? "" : "; the damaged catalog is kept as " + rebuild_.damaged);
+    }
 }
 
 void Service::reconcile() noexcept
 {
     try {
+        operations_.record_ends();
+        reconcile_checkpoints(catalog_, store_, [this](const CheckpointId& id) { return operations_.works_on(id); });
         reconcile_instances(catalog_, engine_, clock_, [this](const InstanceId& id) { return works_on(id); });
         catalog_.prune_keys(clock_.now() - kKeyLife, kMostKeys);
         catalog_.prune_history(options_.history);
         host_.refresh(catalog_);
+        retention_.enforce();
         recovered_ = true;
         if (!primer_.due()) pools_.start();
     } catch (const std::exception& error) {
@@ -145,6 +175,7 @@ Operation Service::warm(const TemplateName& name, const std::optional<RequestKey
 Operation Service::checkpoint(const TemplateName& name, const std::optional<RequestKey>& key)
 {
     const Template& from = templates_.get(name);
+    retention_.require_room(name);
     return submit(
         {.kind = OperationKind::checkpoint, .template_name = name},
         [this, &from](OperationRun& run) {
@@ -166,6 +197,7 @@ Operation Service::checkpoint(const InstanceId& id, const std::optional<RequestK
     if (instance.pooled) {
         throw Error{ErrorCode::conflict, "instance " + id.value() + " stands in a pool and is like its checkpoint"};
     }
+    retention_.require_room(instance.template_name);
     return submit(
         {.kind = OperationKind::checkpoint, .template_name = instance.template_name, .instance = id},
         [this, id](OperationRun& run) {
@@ -225,7 +257,27 @@ Operation Service::restore_newest(const TemplateName& name, const RestoreRequest
         }
     };
     if (const auto fitting = catalog_.newest_available(name, from.digest, fits)) {
-        return start_restore(*fitting, how, key);
+        return submit(
+            {.kind = OperationKind::restore, .template_name = name, .checkpoint = fitting->id},
+            [this, &from, first = *fitting, path = how.path](OperationRun& run) {
+                std::optional<Checkpoint> next = first;
+                while (next) {
+                    try {
+                        run.set_checkpoint(next->id);
+                        restore_.run(next->id, {.path = path, .checked = true}, run);
+                        return;
+                    } catch (const Error& error) {
+                        if (error.code() != ErrorCode::corrupt) throw;
+                        // It is in quarantine now, and thus not the newest any more.
+                        const CheckpointId damaged = next->id;
+                        next = next_best(from);
+                        if (!next || next->id == damaged) throw;
+                        spdlog::warn("operation_id={}: checkpoint {} is damaged, {} takes its place", run.id().value(),
+                                     damaged.value(), next->id.value());
+                    }
+                }
+            },
+            key);
     }
     if (how.force) return restore(newest->id, how, key);
     if (from.rewarm == RewarmPolicy::never) throw *misfit;
@@ -234,6 +286,22 @@ Operation Service::restore_newest(const TemplateName& name, const RestoreRequest
         .with_cause(misfit->cause())
         .with_hint("warmd makes a new checkpoint by itself: try again when it is there (warmctl why " + name.value() +
                    ")");
+}
+
+std::optional<Checkpoint> Service::next_best(const Template& from)
+{
+    return catalog_.newest_available(from.name, from.digest,
+                                     [this](const Checkpoint& checkpoint) { return host_.fits(checkpoint); });
+}
+
+Operation Service::verify_checkpoint(const CheckpointId& id, bool by_restore, const std::optional<RequestKey>& key)
+{
+    const Checkpoint checkpoint = catalog_.get(id);
+    Restore::require_available(checkpoint);
+    if (by_restore) require_fit(checkpoint, false);
+    return submit(
+        {.kind = OperationKind::verify_checkpoint, .template_name = checkpoint.template_name, .checkpoint = id},
+        [this, id, by_restore](OperationRun& run) { integrity_.verify(id, by_restore, run); }, key);
 }
 
 Operation Service::terminate(const InstanceId& id)
@@ -255,13 +323,37 @@ Operation Service::terminate(const InstanceId& id)
 Operation Service::delete_checkpoint(const CheckpointId& id)
 {
     const Checkpoint checkpoint = catalog_.get(id);
-    Checkpoints::require_erasable(checkpoint);
+    require_deletable(checkpoint);
     return submit(
         {.kind = OperationKind::delete_checkpoint, .template_name = checkpoint.template_name, .checkpoint = id},
         [this, id](OperationRun& run) {
-            checkpoints_.erase(id, run);
+            run.settle("delete", [&] { retention_.remove(id); });
             pools_.wake();
         });
+}
+
+Operation Service::import_checkpoint(const std::string& name, const std::optional<RequestKey>& key)
+{
+    // What the descriptors refer to is what is imported, whatever happens to the names meanwhile.
+    const auto incoming = std::make_shared<const Incoming>(transfer_.receive(name));
+    return submit(
+        {.kind = OperationKind::import_checkpoint, .template_name = incoming->checkpoint.template_name},
+        [this, incoming](OperationRun& run) {
+            transfer_.take_in(*incoming, run);
+            pools_.wake();
+        },
+        key);
+}
+
+Operation Service::prune(const PruneRequest& request, const std::optional<RequestKey>& key)
+{
+    return submit(
+        {.kind = OperationKind::prune},
+        [this, request](OperationRun& run) {
+            retention_.prune(request, run);
+            pools_.wake();
+        },
+        key);
 }
 
 std::string Service::logs(const InstanceId& id, int lines)
@@ -281,6 +373,7 @@ ServiceStatus Service::status() const
     status.operations_active = operations_.active();
     status.recovered = recovered_;
     status.priming = primer_.status();
+    status.rebuild = rebuild_;
     return status;
 }
 
@@ -297,9 +390,17 @@ void Service::record(const Operation& ended) noexcept
 
 Levels Service::levels(const std::string& version) const
 {
-    Levels levels{.version = version, .status = status(), .checkpoints = {}};
+    Levels levels{.version = version,
+                  .status = status(),
+                  .checkpoints = {},
+                  .oldest_look = {},
+                  .min_free_bytes = store_.ledger().floor(),
+                  .reserved_bytes = store_.ledger().reserved()};
     for (const Checkpoint& checkpoint : catalog_.checkpoints(Page::all())) {
         ++levels.checkpoints[{checkpoint.template_name, checkpoint.state}];
+        if (checkpoint.state != CheckpointState::available) continue;
+        const Time look = last_look(checkpoint);
+        levels.oldest_look = std::min(look, levels.oldest_look.value_or(look));
     }
     return levels;
 }

@@ -16,14 +16,18 @@
 #include "daemon/service/checkpoint.h"
 #include "daemon/service/exec.h"
 #include "daemon/service/host_view.h"
+#include "daemon/service/integrity.h"
 #include "daemon/service/metrics.h"
 #include "daemon/service/operations.h"
 #include "daemon/service/pools.h"
+#include "daemon/service/quarantine.h"
 #include "daemon/service/request_keys.h"
 #include "daemon/service/restore.h"
+#include "daemon/service/retention.h"
 #include "daemon/service/rewarm.h"
 #include "daemon/service/status.h"
 #include "daemon/service/templates.h"
+#include "daemon/service/transfer.h"
 #include "daemon/service/warm.h"
 #include "daemon/store/tarball_store.h"
 
@@ -34,9 +38,14 @@ struct ServiceOptions {
     int operation_queue = 64;
     int history = 1000;
     PoolOptions pools;
+    RetentionPolicy retention;  // of all templates together
+    std::uint64_t space_margin = RetentionOptions{}.margin;
     std::filesystem::path agent;   // see Probe
     std::filesystem::path primed;  // see Primer; empty: nothing is primed
     DoctorOptions doctor;
+    Duration verify_every = Duration::zero();  // see Integrity
+    std::string damaged_catalog;               // where the damaged catalog is that this one takes the place of
+    TrustOptions trust;
 };
 
 struct RestoreRequest {
@@ -71,6 +80,9 @@ public:
     /// after it. Returns when `stop` is requested.
     void maintain(std::stop_token stop);
 
+    /// See Integrity::keep.
+    void keep_intact(std::stop_token stop) { integrity_.keep(std::move(stop)); }
+
     /// Stops all operations and waits for their ends. Instances and leases live on.
     void shut_down();
 
@@ -81,7 +93,9 @@ public:
     [[nodiscard]] Pools& pools() { return pools_; }
     [[nodiscard]] Metrics& metrics() { return metrics_; }
     [[nodiscard]] RequestKeys& keys() { return keys_; }
+    [[nodiscard]] const Transfer& transfer() const { return transfer_; }
     [[nodiscard]] const HostView& host() const { return host_; }
+    [[nodiscard]] Integrity& integrity() { return integrity_; }
 
     /// `key`, here and below: of the request that asks for it, see RequestKeys.
     Operation warm(const TemplateName& name, const std::optional<RequestKey>& key = std::nullopt);
@@ -90,13 +104,31 @@ public:
     /// Throws Error{incompatible_host} for one that does not fit this host, after a call to the engine.
     Operation restore(const CheckpointId& id, const RestoreRequest& how = {},
                       const std::optional<RequestKey>& key = std::nullopt);
-    /// Of the newest available checkpoint of the template as it is now (one that was made before the template was
+    /// Of the newest available checkpoint of the template as it is now, and of the one before that when its tarball
+    /// turns out to be damaged (one that was made before the template was
     /// changed is restored only by its id) that fits this host. Where none does it throws as `restore`, and a new one
     /// is made if the template allows that.
     Operation restore_newest(const TemplateName& name, const RestoreRequest& how = {},
                              const std::optional<RequestKey>& key = std::nullopt);
     Operation terminate(const InstanceId& id);
     Operation delete_checkpoint(const CheckpointId& id);
+    /// Of the checkpoint that lies as `name` in the directory for imports. Throws as Transfer::receive.
+    Operation import_checkpoint(const std::string& name, const std::optional<RequestKey>& key = std::nullopt);
+    /// `by_restore`: see Integrity::verify.
+    Operation verify_checkpoint(const CheckpointId& id, bool by_restore,
+                                const std::optional<RequestKey>& key = std::nullopt);
+    /// Throws as Catalog::set_pinned.
+    Checkpoint set_pinned(const CheckpointId& id, bool pinned) { return catalog_.set_pinned(id, pinned); }
+
+    /// What `prune` would delete now.
+    [[nodiscard]] std::vector<Deletion> plan_prune(const PruneRequest& request) const
+    {
+        return retention_.plan(request);
+    }
+    /// Deletes it. The operation says what has gone.
+    Operation prune(const PruneRequest& request, const std::optional<RequestKey>& key = std::nullopt);
+    /// What takes the store's space. Looks at every unpacked file.
+    [[nodiscard]] StoreUsage usage() const { return retention_.usage(); }
 
     /// The last `lines` lines of the instance's application. Throws Error{conflict} for a terminated one.
     std::string logs(const InstanceId& id, int lines);
@@ -117,6 +149,8 @@ private:
     void require_recovered() const;
     Operation start_restore(const Checkpoint& checkpoint, const RestoreRequest& how,
                             const std::optional<RequestKey>& key);
+    /// The next one that the template could be restored from.
+    std::optional<Checkpoint> next_best(const Template& from);
     void require_fit(const Checkpoint& checkpoint, bool force);
     Operation submit(Operation draft, Operations::Work work, const std::optional<RequestKey>& key = std::nullopt);
 
@@ -128,6 +162,7 @@ private:
     const ServiceOptions options_;
     const Time started_at_;
     std::atomic<bool> recovered_ = false;
+    CatalogRebuild rebuild_;
 
     Probe probe_;
     Primer primer_;
@@ -137,8 +172,12 @@ private:
     Exec exec_;
     HostView host_;
     Warm warm_;
-    Checkpoints checkpoints_;
+    Quarantine quarantine_;
+    Retention retention_;
     Restore restore_;
+    Checkpoints checkpoints_;
+    Integrity integrity_;
+    Transfer transfer_;
     Rewarm rewarm_;
     Pools pools_;
     StatusBoard board_;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "daemon/base/clock.h"
@@ -15,11 +16,18 @@
 
 namespace warmd {
 
+/// What was made again when warmd started, because the catalog was lost in whole or in part.
+struct CatalogRebuild {
+    int checkpoints = 0;  // from their manifests
+    std::string damaged;  // where the damaged catalog is now; empty where there was none
+};
+
 /// The daemon in numbers.
 struct ServiceStatus {
     Time started_at;
     bool recovered = false;
     Priming priming;
+    CatalogRebuild rebuild;
     int templates = 0;
     int operations_active = 0;
     int instances = 0;  // with a container

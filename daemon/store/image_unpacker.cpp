@@ -7,14 +7,18 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <ctime>
 #include <exception>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "daemon/base/error.h"
+#include "daemon/base/sha256.h"
 #include "daemon/base/unique_fd.h"
 
 namespace warmd {
@@ -70,35 +74,59 @@ void set_format(archive* out)
 
 class Unpacker {
 public:
-    Unpacker(const TarballBytes& read, const fs::path& into) : input_{read}, images_{into / kImagesDirectory}
+    Unpacker(const TarballBytes& read, const fs::path& into, const std::function<bool()>& may_grow)
+        : input_{read}, may_grow_{may_grow}, images_{into / kImagesDirectory}
     {
         if (::mkdir(images_.c_str(), 0700) != 0) throw system_error("create " + images_.string(), errno);
         rest_file_ = UniqueFd{::open((into / kRestTarball).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
         if (!rest_file_.valid()) throw system_error("create " + (into / kRestTarball).string(), errno);
         archive_read_support_format_tar(in_.get());
         set_format(out_.get());
-        archive_write_open_fd(out_.get(), rest_file_.get());
+        archive_write_set_bytes_in_last_block(out_.get(), 1);
+        archive_write_open(out_.get(), this, nullptr, &Unpacker::put_rest, nullptr);
     }
 
-    void run()
+    UnpackedSums run()
     {
         if (archive_read_open(in_.get(), &input_, nullptr, &Input::take, nullptr) != ARCHIVE_OK) fail_reading();
         archive_entry* entry = nullptr;
         while (true) {
             const int result = archive_read_next_header(in_.get(), &entry);
             if (result == ARCHIVE_EOF) break;
-            if (result < ARCHIVE_WARN) fail_reading();
+            // Nor what libarchive would skip: then there is an entry that has no name.
+            if (result == ARCHIVE_RETRY || result < ARCHIVE_WARN) fail_reading();
             take(entry);
         }
         if (!found_) unsupported("there are none");
         if (archive_write_close(out_.get()) < ARCHIVE_WARN) refuse(out_.get(), "writing the rest of the tarball");
         drain();
+        sums_.rest = rest_sum_.hex_digest();
+        return std::move(sums_);
     }
 
 private:
+    static la_ssize_t put_rest(archive* out, void* self, const void* bytes, std::size_t size)
+    {
+        auto& unpacker = *static_cast<Unpacker*>(self);
+        const ssize_t count = ::write(unpacker.rest_file_.get(), bytes, size);
+        if (count < 0) {
+            archive_set_error(out, errno, "write error");
+            return -1;
+        }
+        try {
+            unpacker.rest_sum_.update({static_cast<const char*>(bytes), static_cast<std::size_t>(count)});
+        } catch (const Error& error) {  // which must not pass through C
+            archive_set_error(out, EIO, "%s", error.what());
+            return -1;
+        }
+        return count;
+    }
+
     void take(archive_entry* entry)
     {
-        std::string_view name{archive_entry_pathname(entry)};
+        const char* const path = archive_entry_pathname(entry);
+        if (path == nullptr) unsupported("a member has no name");
+        std::string_view name{path};
         if (name.starts_with("./")) name.remove_prefix(2);
         const std::string_view directory{kImagesDirectory};
         if (name == directory || name.starts_with(std::string{directory} + "/")) {
@@ -124,8 +152,18 @@ private:
         const fs::path path = images_ / name;
         const UniqueFd file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400)};
         if (!file.valid()) throw system_error("create " + path.string(), errno);
-        each_block([this, &file, &path](const void* bytes, std::size_t size, la_int64_t offset) {
+        Sha256 sum;
+        la_int64_t end = 0;
+        each_block([this, &file, &path, &sum, &end](const void* bytes, std::size_t size, la_int64_t offset) {
             const char* from = static_cast<const char*>(bytes);
+            static constexpr std::array<char, 4096> kZeros{};
+            while (end < offset) {  // a hole reads as zeros
+                const auto part = std::min<la_int64_t>(offset - end, kZeros.size());
+                sum.update({kZeros.data(), static_cast<std::size_t>(part)});
+                end += part;
+            }
+            sum.update({from, size});
+            end = offset + static_cast<la_int64_t>(size);
             while (size > 0) {
                 const ssize_t count = ::pwrite(file.get(), from, size, offset);
                 if (count < 0 && errno == EINTR) continue;
@@ -136,6 +174,7 @@ private:
                 leave_space(static_cast<std::uint64_t>(count));
             }
         });
+        sums_.images[name] = sum.hex_digest();
     }
 
     void leave_space(std::uint64_t written)
@@ -144,6 +183,7 @@ private:
         unlooked_ += written;
         if (unlooked_ < kLookEvery) return;
         unlooked_ = 0;
+        if (may_grow_ && !may_grow_()) throw Error{ErrorCode::no_space, "what is free is for checkpoints"};
         struct statvfs space {};
         if (::statvfs(images_.c_str(), &space) != 0 || space.f_bavail >= space.f_blocks / kLeaveFree) return;
         throw Error{ErrorCode::no_space, "less than a twentieth of the store's file system is free"};
@@ -177,17 +217,23 @@ private:
     }
 
     Input input_;
+    const std::function<bool()>& may_grow_;
     fs::path images_;
     UniqueFd rest_file_;
+    Sha256 rest_sum_;  // both outlive `out_`, which writes when it is given up
     Archive in_{archive_read_new(), &archive_read_free};
     Archive out_{archive_write_new(), &archive_write_free};
+    UnpackedSums sums_;
     bool found_ = false;
     std::uint64_t unlooked_ = 0;
 };
 
 }  // namespace
 
-void unpack_images(const TarballBytes& read, const fs::path& into) { Unpacker{read, into}.run(); }
+UnpackedSums unpack_images(const TarballBytes& read, const fs::path& into, const std::function<bool()>& may_grow)
+{
+    return Unpacker{read, into, may_grow}.run();
+}
 
 UniqueFd link_images(const fs::path& rest, const fs::path& images, const fs::path& scratch)
 {

@@ -10,10 +10,12 @@
 #include <cerrno>
 #include <exception>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "daemon/base/criu_image.h"
 #include "daemon/base/error.h"
@@ -29,29 +31,25 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kManifest = "manifest.json";
-/// Of what `unpack_images` writes: what an older warmd has left is made anew.
-constexpr int kLayout = 2;
+/// Of what `unpack_images` writes, and of the manifest: what an older warmd has left is made anew.
+constexpr int kLayout = 3;
 
-/// What changes when anybody changes the file. Not the time of its last change of any kind: that of a link is one.
+/// What changes when anybody changes the file. The last two also when it gets or loses a link: see `restamp`.
 Json stamp_of(const fs::path& file)
 {
     struct stat status {};
     if (::lstat(file.c_str(), &status) != 0) throw system_error("look at " + file.string(), errno);
-    return {status.st_ino, status.st_size,        status.st_mode,
-            status.st_uid, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+    return {status.st_ino,         status.st_size,         status.st_mode,        status.st_uid,
+            status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec};
 }
 
-Json manifest_of(const fs::path& images, const std::string& sha256)
+Json stamps_of(const fs::path& images)
 {
     Json files = Json::object();
     for (const fs::directory_entry& entry : fs::directory_iterator{images / kImagesDirectory}) {
         files[entry.path().filename().string()] = stamp_of(entry.path());
     }
-    return {{"layout", kLayout},
-            {"sha256", sha256},
-            {"boot", boot_id()},
-            {"files", std::move(files)},
-            {"rest", stamp_of(images / kRestTarball)}};
+    return {{"boot", boot_id()}, {"images", std::move(files)}, {"rest", stamp_of(images / kRestTarball)}};
 }
 
 std::string read_file(const fs::path& path)
@@ -61,9 +59,34 @@ std::string read_file(const fs::path& path)
     return std::move(text).str();
 }
 
-bool is_as_left(const fs::path& images, const std::string& sha256)
+/// The manifest, if there is one of this layout and of the tarball with this sum. Never throws.
+std::optional<Json> manifest_of(const fs::path& images, const std::string& sha256)
 {
-    return parse_json(read_file(images / kManifest)) == manifest_of(images, sha256);
+    try {
+        Json manifest = parse_json(read_file(images / kManifest));
+        if (manifest.at("layout") != kLayout || manifest.at("sha256") != sha256) return std::nullopt;
+        return manifest;
+    } catch (const std::exception&) {
+        return std::nullopt;
+    }
+}
+
+void write_manifest(const fs::path& images, const Json& manifest)
+{
+    const fs::path next = images / (std::string{kManifest} + ".next");
+    std::ofstream file{next};
+    file << dump_json(manifest) << std::flush;
+    if (!file) throw Error{ErrorCode::no_space, "the manifest of unpacked images cannot be written"};
+    fs::rename(next, images / kManifest);
+}
+
+bool is_as_left(const fs::path& images, const Json& manifest) { return manifest.at("stamps") == stamps_of(images); }
+
+/// After warmd itself has changed how many links the files have.
+void restamp(const fs::path& images, Json& manifest)
+{
+    manifest["stamps"] = stamps_of(images);
+    write_manifest(images, manifest);
 }
 
 fs::path make_staging(const fs::path& scratch, const CheckpointId& id)
@@ -105,7 +128,8 @@ struct UnpackedImages::Staged::Unpacking {
     fs::path staging;
     UniqueFd in;
     UniqueFd out;
-    std::exception_ptr failure;  // of the thread; read after its end
+    std::exception_ptr failure;  // of the thread; both are read after its end
+    UnpackedSums sums;
     std::jthread thread;
 
     Unpacking(UnpackedImages& images_, CheckpointId id_)
@@ -133,7 +157,7 @@ struct UnpackedImages::Staged::Unpacking {
     void run()
     {
         try {
-            unpack_images([this](std::span<char> buffer) { return read(buffer); }, staging);
+            sums = images.unpack_into(staging, [this](std::span<char> buffer) { return read(buffer); });
         } catch (...) {
             failure = std::current_exception();
         }
@@ -178,7 +202,7 @@ bool UnpackedImages::Staged::publish(const std::string& sha256) noexcept
     try {
         unpacking_->join();
         if (unpacking_->failure) std::rethrow_exception(unpacking_->failure);
-        unpacking_->images.publish(unpacking_->id, unpacking_->staging, sha256);
+        unpacking_->images.publish(unpacking_->id, unpacking_->staging, sha256, unpacking_->sums);
         return true;
     } catch (const std::exception& error) {
         spdlog::warn("checkpoint_id={} was not unpacked: {}", unpacking_->id.value(), error.what());
@@ -191,15 +215,16 @@ UnpackedImages::Hold::Hold(UnpackedImages& images, CheckpointId id, fs::path vie
 {
 }
 
-UnpackedImages::Hold::~Hold()
+UnpackedImages::Hold::~Hold() { images_.release(id_, view_); }
+
+UnpackedImages::UnpackedImages(fs::path directory, fs::path scratch, const SpaceLedger* ledger)
+    : directory_{std::move(directory)}, scratch_{std::move(scratch)}, ledger_{ledger}
 {
-    remove_quietly(view_);
-    images_.release(id_);
 }
 
-UnpackedImages::UnpackedImages(fs::path directory, fs::path scratch)
-    : directory_{std::move(directory)}, scratch_{std::move(scratch)}
+UnpackedSums UnpackedImages::unpack_into(const fs::path& staging, const TarballBytes& read) const
 {
+    return unpack_images(read, staging, [this] { return ledger_ == nullptr || ledger_->missing_for(0) == 0; });
 }
 
 std::unique_ptr<UnpackedImages::Staged> UnpackedImages::stage(const CheckpointId& id) noexcept
@@ -217,13 +242,15 @@ std::unique_ptr<UnpackedImages::Hold> UnpackedImages::open(const CheckpointId& i
 {
     const std::scoped_lock lock{mutex_};
     const fs::path images = images_of(id);
-    if (!fs::exists(images / kManifest)) return nullptr;
+    auto manifest = manifest_of(images, sha256);
+    if (!manifest) return nullptr;
     try {
-        if (is_as_left(images, sha256)) {
+        if (is_as_left(images, *manifest)) {
             fs::path view = scratch_ / (id.value() + "." + random_hex(8) + ".view");
             ScopeExit undo{[&view]() noexcept { remove_quietly(view); }};
             make_view(images / kImagesDirectory, view, hostname);
             UniqueFd linked = link_images(images / kRestTarball, view, scratch_);
+            restamp(images, *manifest);
             Use& use = uses_[id];
             ++use.holds;
             use.last = ++count_;
@@ -231,16 +258,18 @@ std::unique_ptr<UnpackedImages::Hold> UnpackedImages::open(const CheckpointId& i
             return std::unique_ptr<Hold>{new Hold{*this, id, std::move(view), std::move(linked)}};
         }
         spdlog::info("checkpoint_id={}: its unpacked images are not as they were left, or of another boot", id.value());
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {  // also of the file system, and of a manifest that is none
         spdlog::warn("checkpoint_id={}: its unpacked images cannot be used: {}", id.value(), error.what());
     }
     return nullptr;
 }
 
-void UnpackedImages::unpack(const CheckpointId& id, const std::string& sha256, const TarballBytes& read)
+void UnpackedImages::unpack(const CheckpointId& id, const std::string& sha256, const TarballBytes& read,
+                            const ReadPace& pace)
 {
     const std::scoped_lock one_at_a_time{unpacking_};
     if (open(id, sha256, {})) return;  // by the one that was waited for
+    if (sums_are_right(id, sha256, pace)) return;
     const fs::path staging = make_staging(scratch_, id);
     const ScopeExit clean_up{[&staging]() noexcept { remove_quietly(staging); }};
     Sha256 sum;
@@ -249,32 +278,91 @@ void UnpackedImages::unpack(const CheckpointId& id, const std::string& sha256, c
         sum.update({buffer.data(), count});
         return count;
     };
-    unpack_images(read_and_sum, staging);
+    std::exception_ptr malformed;
+    UnpackedSums sums;
+    try {
+        sums = unpack_into(staging, read_and_sum);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::corrupt) throw;
+        malformed = std::current_exception();
+        std::vector<char> rest(std::size_t{256} * 1024);
+        while (read_and_sum(rest) > 0) continue;  // whether it is damage the sum tells
+    }
     if (const std::string found = sum.hex_digest(); found != sha256) {
         throw Error{ErrorCode::corrupt, "the tarball of checkpoint " + id.value() + " is not what was stored"}
             .with_hint("delete this checkpoint and make another")
             .with_cause("its SHA-256 is " + found + ", the catalog says " + sha256);
     }
-    publish(id, staging, sha256);
+    if (malformed) std::rethrow_exception(malformed);
+    publish(id, staging, sha256, sums);
 }
 
-void UnpackedImages::publish(const CheckpointId& id, const fs::path& staged, const std::string& sha256)
+void UnpackedImages::publish(const CheckpointId& id, const fs::path& staged, const std::string& sha256,
+                             const UnpackedSums& sums)
 {
     const std::scoped_lock lock{mutex_};
     const fs::path images = images_of(id);
     fs::remove_all(images);
     fs::rename(staged, images);
     // After the renaming, which is a change of the directory alone.
-    std::ofstream manifest{images / kManifest};
-    manifest << dump_json(manifest_of(images, sha256)) << std::flush;
-    if (!manifest) throw Error{ErrorCode::no_space, "the manifest of unpacked images cannot be written"};
+    Json manifest{{"layout", kLayout}, {"sha256", sha256}, {"sums", {{"images", sums.images}, {"rest", sums.rest}}}};
+    restamp(images, manifest);
     uses_[id].last = ++count_;
 }
 
-void UnpackedImages::release(const CheckpointId& id)
+bool UnpackedImages::sums_are_right(const CheckpointId& id, const std::string& sha256, const ReadPace& pace)
+{
+    const fs::path images = images_of(id);
+    auto manifest = manifest_of(images, sha256);
+    if (!manifest) return false;
+    try {
+        const Json before = stamps_of(images);
+        Json found = Json::object();
+        for (const fs::directory_entry& entry : fs::directory_iterator{images / kImagesDirectory}) {
+            found[entry.path().filename().string()] = sha256_of(entry.path(), pace);
+        }
+        const Json& sums = manifest->at("sums");
+        if (sums.at("images") != found || sums.at("rest") != sha256_of(images / kRestTarball, pace)) return false;
+        const std::scoped_lock lock{mutex_};
+        manifest = manifest_of(images, sha256);
+        // Meanwhile a restore may have linked them, which is fine; what nobody has done is not.
+        if (!manifest) return false;
+        if (is_as_left(images, *manifest)) return true;
+        if (stamps_of(images) != before) return false;
+        restamp(images, *manifest);
+        return true;
+    } catch (const Error& error) {
+        if (error.code() == ErrorCode::cancelled) throw;
+        spdlog::warn("checkpoint_id={}: its unpacked images cannot be read: {}", id.value(), error.what());
+    } catch (const std::exception& error) {  // of the file system, or of a manifest that is none
+        spdlog::warn("checkpoint_id={}: its unpacked images cannot be read: {}", id.value(), error.what());
+    }
+    return false;
+}
+
+UnpackedImages::Check UnpackedImages::check(const CheckpointId& id, const std::string& sha256, const ReadPace& pace)
+{
+    if (!fs::exists(images_of(id))) return Check::none;
+    if (sums_are_right(id, sha256, pace)) return Check::intact;
+    if (!fs::exists(images_of(id))) return Check::none;  // space was short meanwhile
+    spdlog::warn("checkpoint_id={}: its unpacked images are not what was unpacked; dropped", id.value());
+    drop(id);
+    return Check::dropped;
+}
+
+void UnpackedImages::release(const CheckpointId& id, const fs::path& view)
 {
     const std::scoped_lock lock{mutex_};
     --uses_[id].holds;
+    const fs::path images = images_of(id);
+    try {
+        Json manifest = parse_json(read_file(images / kManifest));
+        const bool as_left = is_as_left(images, manifest);
+        remove_quietly(view);
+        if (as_left) restamp(images, manifest);
+    } catch (const std::exception&) {  // they were dropped meanwhile
+        remove_quietly(view);
+    }
 }
 
 void UnpackedImages::drop(const CheckpointId& id)

@@ -88,7 +88,7 @@ export function scene(now) {
     const leases = [lease(3, "matlab", 19, 95, "5m", 205, "pool", 4.4), lease(2, "matlab", 18, 340, "10m", 260, "pool", 3.9), lease(1, "octave", 13, 4200, "1m", 9, "linked", 293.4)];
     const checkpoint = (n, template, state, age, size, reason = null) => ({
         id: id("ckpt", n), template, template_digest: "5f".repeat(32), state, reason, source: id("inst", n), image: `localhost/warmd/${template}:latest`, image_id: "7c".repeat(32), agent_socket: "/run/warm/agent.sock",
-        size_bytes: size, sha256: size ? "0a".repeat(32) : null, created_at: ago(age), available_at: size ? ago(age - 2) : null, phases: [],
+        size_bytes: size, sha256: size ? "0a".repeat(32) : null, created_at: ago(age), available_at: size ? ago(age - 2) : null, verified_at: null, phases: [],
         environment: { architecture: "amd64", criu: "4.1", kernel: "6.12.48-amd64", podman: "5.4.2", runtime: "crun" }, statistics: {},
     });
     const checkpoints = [
@@ -227,6 +227,7 @@ export class Mock {
             version: data.version, started_at: data.started_at, recovered: true, templates: data.pools.length,
             operations: { active: data.operations.filter((each) => each.finished_at === null).length }, instances: { live: data.instances.length }, leases: { active: data.leases.length },
             pools: data.pools, checkpoints: { available: available.length, bytes: available.reduce((sum, each) => sum + each.size_bytes, 0) },
+            catalog: { rebuilt_checkpoints: 0, damaged_file: null },
             store: { free_bytes: 52_428_800_000, total_bytes: 120_000_000_000, unpacked_bytes: 2_147_483_648 }, last_event: this.newest,
         };
     }

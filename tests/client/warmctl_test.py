@@ -816,6 +816,11 @@ def checkpoint(name, state="available", digest="new", day=1):
             "statistics": {}, "created_at": f"2026-01-{day:02}T12:00:00.000Z", "available_at": None}
 
 
+def deletion(name, reason):
+    return {"checkpoint": name, "template": "t", "state": "available", "size_bytes": 1000000,
+            "created_at": "2026-01-01T12:00:00.000Z", "reason": reason}
+
+
 class Store(Case):
     def setUp(self):
         super().setUp()
@@ -831,42 +836,96 @@ class Store(Case):
             "GET /v1/operations?limit=1000": page(), "GET /v1/leases?all=true&limit=1000": page(LEASE),
             **{f"DELETE /v1/checkpoints/ckpt-{n}": operation("delete_checkpoint") for n in range(1, 5)}})
 
-    def deleted(self):
-        return sorted(path.rsplit("/", 1)[1] for path in self.asked() if path.startswith("DELETE"))
+    def pruned(self):
+        """What the daemon was asked to prune, without dry runs."""
+        return [body for request, body in self.daemon.requests if request == "POST /v1/prune" and not body["dry_run"]]
+
+    def prune_answers(self, gone=("ckpt-3", "ckpt-2", "ckpt-1"), **more):
+        plan = [deletion("ckpt-3", "failed"), deletion("ckpt-2", "superseded"), deletion("ckpt-1", "earlier_template")]
+        ended = {**operation("prune"), "deletions": [entry for entry in plan if entry["checkpoint"] in gone], **more}
+        self.daemon.answers["POST /v1/prune"] = [{"deletions": plan, "bytes": 3000000}, ended]
+        self.daemon.answers["GET /v1/operations/" + ended["id"]] = ended
 
     def test_df_says_what_can_be_reclaimed(self):
+        entry = {"template": "t", "checkpoints": 4, "pinned": 1, "bytes": 4000000, "unpacked_bytes": 400000000, "reclaimable_bytes": 3000000}
+        usage = {"templates": [entry], "tarball_bytes": 4000000, "unpacked_bytes": 400000000, "reclaimable_bytes": 3000000,
+                 "reserved_bytes": 0, "free_bytes": 52000000000, "total_bytes": 107000000000, "min_free_bytes": 1000000000}
+        self.daemon.answers["GET /v1/df"] = usage
         out = self.run_it("df")[1]
-        self.assertRegex(out, r"\nt +4 +4.0 MB +3.0 MB\n")
-        self.assertRegex(out, r"unpacked +400 MB\n")
-        self.assertEqual(json.loads(self.run_it("--json", "df")[1])["reclaimable_bytes"], 3000000)
+        self.assertRegex(out, r"\nt +4 +1 +4.0 MB +400 MB +3.0 MB\n")
+        self.assertRegex(out, r"free +52 GB\n")
+        self.assertRegex(out, r"stays free +1.0 GB\n")
+        self.assertEqual(json.loads(self.run_it("--json", "df")[1]), usage)
+        self.daemon.answers["GET /v1/df"] = {**usage, "free_bytes": 999999999}
+        self.assertRegex(self.run_it("df")[1], r"free +1000 MB +\(too little for a checkpoint\)\n")
+
+    def test_verify_reads_those_that_are_available_and_says_which_are_damaged(self):
+        damaged = {**operation("verify_checkpoint", checkpoint="ckpt-2", state="failed"),
+                   "error": {"code": "corrupt", "detail": "it is damaged", "hint": "make another"}}
+        self.daemon.answers.update({
+            "POST /v1/checkpoints/ckpt-4/verify": operation("verify_checkpoint", checkpoint="ckpt-4"),
+            "POST /v1/checkpoints/ckpt-2/verify": damaged,
+            "POST /v1/checkpoints/ckpt-1/verify": operation("verify_checkpoint", checkpoint="ckpt-1"),
+            "POST /v1/checkpoints/ckpt-4/verify?restore=true": operation("verify_checkpoint", checkpoint="ckpt-4")})
+        status, out, err = self.run_it("-q", "checkpoint", "verify", "--all")
+        self.assertEqual((status, out), (1, "ckpt-4\nckpt-1\n"))
+        self.assertIn("it is damaged", err)
+        self.assertEqual(self.run_it("-q", "checkpoint", "verify", "ckpt-4", "--restore")[:2], (0, "ckpt-4\n"))
+        self.assertEqual(self.run_it("checkpoint", "verify")[0], 2)
+        self.assertEqual(self.run_it("checkpoint", "verify", "ckpt-4", "--all")[0], 2)
 
     def test_prune_wants_to_be_sure(self):
+        self.prune_answers()
         status, out, err = self.run_it("prune")
         self.assertEqual(status, 2)
         self.assertEqual([line.split()[0] for line in out.splitlines()], ["CHECKPOINT", "ckpt-3", "ckpt-2", "ckpt-1"])
+        self.assertRegex(out, r"earlier template\n")
         self.assertIn("add --yes", err)
+        self.prune_answers()
         status, _, err = self.run_it("prune", "--dry-run")
         self.assertEqual((status, err), (0, "warmctl: would delete 3 checkpoints, 3.0 MB\n"))
-        self.assertEqual(self.deleted(), [])
+        self.assertEqual(self.pruned(), [])
 
-    def test_prune_deletes(self):
-        self.assertEqual(self.run_it("prune", "--yes")[::2], (0, "warmctl: deleted 3 checkpoints, 3.0 MB\n"))
-        self.assertEqual(self.deleted(), ["ckpt-1", "ckpt-2", "ckpt-3"])
+    def test_prune_deletes_what_it_has_shown(self):
+        self.prune_answers()
+        self.assertEqual(self.run_it("prune", "--yes", "--keep", "2")[::2], (0, "warmctl: deleted 3 checkpoints, 3.0 MB\n"))
+        self.assertEqual(self.pruned(), [{"keep": 2, "only": ["ckpt-3", "ckpt-2", "ckpt-1"], "dry_run": False}])
+
+    def test_prune_says_that_there_is_nothing_to_delete(self):
+        self.daemon.answers["POST /v1/prune"] = {"deletions": [], "bytes": 0}
+        self.assertEqual(self.run_it("prune", "--yes"), (0, "", "warmctl: nothing to delete\n"))
 
     def test_prune_asks_on_a_terminal(self):
-        for answer, deleted in (("n", []), ("y", ["ckpt-1", "ckpt-2", "ckpt-3"])):
+        for answer, count in (("n", 0), ("y", 1)):
+            self.prune_answers()
             terminal = Terminal(self, "prune")
             terminal.wait_for("delete 3 checkpoints, 3.0 MB? [y/N]")
             terminal.type(answer + "\n")
             self.assertEqual(terminal.end()[0], 0)
-            self.assertEqual(self.deleted(), deleted)
+            self.assertEqual(len(self.pruned()), count)
 
-    def test_prune_goes_on_after_one_that_cannot_be_deleted(self):
-        self.daemon.answers["DELETE /v1/checkpoints/ckpt-3"] = (409, {"code": "conflict", "detail": "in use"})
-        status, _, err = self.run_it("prune", "--yes")
+    def test_prune_says_what_has_gone_though_something_could_not(self):
+        failed = {"state": "failed", "error": {"code": "conflict", "detail": "in use"}}
+        self.prune_answers(gone=("ckpt-2", "ckpt-1"), **failed)
+        status, out, err = self.run_it("--json", "prune", "--yes")
         self.assertEqual(status, 1)
         self.assertIn("in use", err)
-        self.assertEqual(self.deleted(), ["ckpt-1", "ckpt-2", "ckpt-3"])
+        self.assertIn("deleted 2 checkpoints, 2.0 MB of 3", err)
+        self.assertEqual([(entry["checkpoint"], entry["deleted"]) for entry in map(json.loads, out.splitlines())],
+                         [("ckpt-3", False), ("ckpt-2", True), ("ckpt-1", True)])
+
+    def test_pins_are_set_and_taken_back(self):
+        for word, request in (("pin", "POST"), ("unpin", "DELETE")):
+            path = f"{request} /v1/checkpoints/ckpt-1/pin"
+            self.daemon.answers[path] = {**checkpoint("ckpt-1"), "pinned": word == "pin"}
+            self.assertEqual(self.run_it("checkpoint", word, "ckpt-1"), (0, "", ""))
+            self.assertIn(path, self.asked())
+        status, _, err = self.run_it("checkpoint", "pin", "ckpt-9")
+        self.assertEqual(status, 1)
+
+    def test_a_pin_is_in_the_list(self):
+        self.daemon.answers["GET /v1/checkpoints"]["items"][0]["pinned"] = True
+        self.assertRegex(self.run_it("checkpoint", "list")[1], r"ckpt-4 .* pinned\n")
 
     def test_why(self):
         self.assertEqual(self.run_it("why", "t")[0], 0)

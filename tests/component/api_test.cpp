@@ -32,6 +32,15 @@ TEST_F(ApiTest, DoesTheMainJob)
     EXPECT_EQ(get("/v1/checkpoints/" + checkpoint).json().at("state"), "available");
     EXPECT_EQ(get("/v1/checkpoints?template=quick").json().at("items").size(), 1U);
     EXPECT_EQ(get("/v1/checkpoints?template=other").json().at("items").size(), 0U);
+    EXPECT_TRUE(get("/v1/checkpoints/" + checkpoint).json().at("verified_at").is_null());
+    EXPECT_EQ(made("/v1/checkpoints/" + checkpoint + "/verify", "checkpoint"), checkpoint);
+    EXPECT_TRUE(get("/v1/checkpoints/" + checkpoint).json().at("verified_at").is_string());
+    const Json verified = post("/v1/checkpoints/" + checkpoint + "/verify?restore=true&wait=30s").json();
+    EXPECT_EQ(verified.at("kind"), "verify_checkpoint");
+    EXPECT_EQ(verified.at("state"), "succeeded");
+    EXPECT_EQ(get("/v1/instances").json().at("items").size(), 0U);
+    EXPECT_EQ(get("/v1/status").json().at("catalog"),
+              Json::parse(R"({"rebuilt_checkpoints": 0, "damaged_file": null})"));
     const std::string first = made("/v1/checkpoints/" + checkpoint + "/restore", "instance");
     const std::string second = made("/v1/templates/quick/restore", "instance");
     EXPECT_EQ(get("/v1/instances").json().at("items").size(), 2U);
@@ -57,7 +66,7 @@ TEST_F(ApiTest, DoesTheMainJob)
     made("/v1/instances/" + second + "/checkpoint", "checkpoint");
     EXPECT_EQ(call("DELETE", "/v1/instances/" + first + "?wait=30s").json().at("state"), "succeeded");
     EXPECT_EQ(get("/v1/instances").json().at("items").size(), 0U);
-    EXPECT_EQ(get("/v1/instances?all=true").json().at("items").size(), 3U);
+    EXPECT_EQ(get("/v1/instances?all=true").json().at("items").size(), 4U);
     EXPECT_EQ(call("DELETE", "/v1/checkpoints/" + checkpoint + "?wait=30s").json().at("state"), "succeeded");
     expect_problem(get("/v1/checkpoints/" + checkpoint), 404, "not_found");
     EXPECT_EQ(get("/v1/status").json().at("checkpoints").at("available"), 1);

@@ -39,12 +39,13 @@ protected:
         add(entry);
     }
 
-    /// The catalog then says that the checkpoint was made where `field` was `value`.
+    /// Catalog and manifest then say that the checkpoint was made where `field` was `value`.
     void record(const Checkpoint& made, const std::string& field, const std::string& value)
     {
         Checkpoint changed = catalog().get(made.id);
         changed.environment[field] = value;
         catalog().save(changed);
+        store().write_manifest(changed);
     }
 
     test::Reply restore(const Checkpoint& made, const std::string& query = "?wait=30s")

@@ -153,6 +153,17 @@ TEST_P(ContainerEngineContract, TheRunningPidIsThatOfARunningContainerOnly)
     EXPECT_EQ(code_of([&] { engine().running_pid(id); }), ErrorCode::not_found);
 }
 
+TEST_P(ContainerEngineContract, TheMemoryInUseIsThatOfARunningContainerOnly)
+{
+    const ContainerId id = start(spec());
+    const auto bytes = engine().memory_in_use(id);
+    ASSERT_TRUE(bytes);
+    EXPECT_GT(*bytes, 0U);
+    EXPECT_LT(*bytes, std::uint64_t{100} << 20U) << "a shell has less";
+    engine().remove(id.value());
+    EXPECT_EQ(code_of([&] { engine().memory_in_use(id); }), ErrorCode::not_found);
+}
+
 TEST_P(ContainerEngineContract, InfoNamesTheEngineAndWhatItStandsOn)
 {
     const EngineInfo info = engine().info();

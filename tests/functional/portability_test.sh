@@ -14,11 +14,12 @@ fits() { [ "$(api "$base/v1/checkpoints/$1" | json .compatible)" = true ]; }
 record() {  # CHECKPOINT NAME VALUE
     systemctl stop warmd.socket warmd
     python3 - "$@" << 'END'
-import sqlite3, sys
+import pathlib, sqlite3, sys
 checkpoint, name, value = sys.argv[1:]
 with sqlite3.connect("/var/lib/warmd/catalog.sqlite") as catalog:
     changed = catalog.execute("UPDATE environment SET value = ? WHERE checkpoint = ? AND name = ?", (value, checkpoint, name))
     assert changed.rowcount == 1, changed.rowcount
+pathlib.Path("/var/lib/warmd/checkpoints", checkpoint + ".json").unlink()  # which would count, and is made again
 END
     systemctl start warmd.socket
     restart_warmd

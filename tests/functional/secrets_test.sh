@@ -56,7 +56,7 @@ clean "the API" "$(for path in status templates templates/licensed instances?all
 expect_contains "$(api $base/v1/templates/licensed | json '.secrets[] | "\(.name) \(.deliver | join(","))"')" "MLM_LICENSE_TOKEN warm"
 clean "warmd's log" "$(journalctl -u warmd -u podman --no-pager)"
 clean "the container's log" "$(warmctl instance logs "$id" 2>&1; podman logs "warmd-$id" 2>&1)"
-for file in /var/lib/warmd/catalog.sqlite*; do
+for file in /var/lib/warmd/catalog.sqlite* /var/lib/warmd/checkpoints/*.json; do
     grep -qa canary- "$file" && fail "$file has a secret"
 done
 tar=$(mktemp -d)

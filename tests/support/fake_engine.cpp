@@ -69,6 +69,27 @@ std::map<std::string, std::string> read_tarball(const std::string& bytes)
         members[archive_entry_pathname(entry)] = content;
     }
     archive_read_free(reader);
+    return members;
+}
+
+/// As Podman writes it, of a container that has nothing special.
+std::string spec_dump(const ContainerSpec& spec)
+{
+    Json document = parse_json(R"({
+        "root": {"path": "/var/lib/containers/storage/overlay/fa4e/merged"},
+        "linux": {"namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"},
+                                 {"type": "mount"}],
+                  "seccomp": {"defaultAction": "SCMP_ACT_ERRNO"},
+                  "maskedPaths": ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
+                  "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]}})");
+    document["process"]["env"] = Json::array();
+    for (const auto& [name, value] : spec.env) document["process"]["env"].push_back(name + "=" + value);
+    return dump_json(document);
+}
+
+std::map<std::string, std::string> read_checkpoint(const std::string& bytes)
+{
+    std::map<std::string, std::string> members = read_tarball(bytes);
     if (!members.contains("config.dump")) {
         throw Error{ErrorCode::engine_failed, "the fake engine refused to restore"}.with_cause("no config.dump");
     }
@@ -116,10 +137,22 @@ void FakeEngine::fail_checkpoint_after(std::size_t bytes)
     checkpoint_limit_ = bytes;
 }
 
+void FakeEngine::plant(const std::string& name)
+{
+    const std::scoped_lock lock{mutex_};
+    planted_.emplace_back(name, "planted");
+}
+
 void FakeEngine::end_next_restored()
 {
     const std::scoped_lock lock{mutex_};
     end_next_restored_ = true;
+}
+
+void FakeEngine::set_memory_in_use(std::optional<std::uint64_t> bytes)
+{
+    const std::scoped_lock lock{mutex_};
+    memory_in_use_ = bytes;
 }
 
 void FakeEngine::set_open_tcp_connections(std::deque<int> counts)
@@ -335,6 +368,16 @@ int FakeEngine::running_pid(const ContainerId& id)
     return container.info.pid;
 }
 
+std::optional<std::uint64_t> FakeEngine::memory_in_use(const ContainerId& id)
+{
+    enter("memory_in_use");
+    const std::scoped_lock lock{mutex_};
+    Container& container = get(id.value());
+    refresh(container);
+    require_running(container);
+    return memory_in_use_;
+}
+
 std::vector<ContainerInfo> FakeEngine::list(std::string_view label)
 {
     enter("list");
@@ -415,18 +458,18 @@ CheckpointReport FakeEngine::checkpoint(const ContainerId& id, const CheckpointO
         kill(container);
         container.info.status = ContainerStatus::exited;
         container.info.checkpointed = true;
-        Json files = Json::object();
+        std::vector<std::pair<std::string, std::string>> files = planted_;
         for (const fs::directory_entry& entry : fs::recursive_directory_iterator{container.root}) {
-            if (entry.is_regular_file())
-                files[fs::relative(entry.path(), container.root).string()] = read_file(entry.path());
+            if (!entry.is_regular_file()) continue;
+            files.emplace_back(fs::relative(entry.path(), container.root).string(), read_file(entry.path()));
         }
-        tarball = make_tarball({{"config.dump", dump_json({{"image", container.spec.image},
-                                                           {"image_id", container.info.image_id},
-                                                           {"command", container.spec.command},
-                                                           {"env", container.spec.env}})},
-                                {"spec.dump", "{}"},
+        planted_.clear();
+        tarball = make_tarball({{"config.dump", dump_json({{"rootfsImageName", container.spec.image},
+                                                           {"rootfsImageID", container.info.image_id},
+                                                           {"command", container.spec.command}})},
+                                {"spec.dump", spec_dump(container.spec)},
                                 {"checkpoint/inventory.img", "fake"},
-                                {"files.json", dump_json(files)}});
+                                {"rootfs-diff.tar", make_tarball(files)}});
         limit = std::exchange(checkpoint_limit_, std::nullopt);
     }
     constexpr std::size_t kPiece = 1000;
@@ -455,7 +498,7 @@ ContainerId FakeEngine::restore(const ByteSource& tarball, const RestoreSpec& sp
     std::string bytes;
     std::vector<char> buffer(64 * 1024);
     while (const std::size_t count = tarball(buffer)) bytes.append(buffer.data(), count);
-    const std::map<std::string, std::string> members = read_tarball(bytes);
+    const std::map<std::string, std::string> members = read_checkpoint(bytes);
     const Json config = parse_json(members.at("config.dump"));
 
     const std::scoped_lock lock{mutex_};
@@ -463,18 +506,21 @@ ContainerId FakeEngine::restore(const ByteSource& tarball, const RestoreSpec& sp
     Container container;
     container.info.id = ContainerId{random_hex(64)};
     container.info.name = spec.name;
-    container.info.image_id = config.at("image_id").get<std::string>();
+    container.info.image_id = config.at("rootfsImageID").get<std::string>();
     container.info.labels = spec.labels;
-    container.spec.image = config.at("image").get<std::string>();
+    container.spec.image = config.at("rootfsImageName").get<std::string>();
     container.spec.command = config.at("command").get<std::vector<std::string>>();
-    container.spec.env = config.at("env").get<std::map<std::string, std::string>>();
+    const Json process = parse_json(members.at("spec.dump")).at("process");
+    for (const Json& variable : process.at("env")) {
+        const auto text = variable.get<std::string>();
+        container.spec.env[text.substr(0, text.find('='))] = text.substr(text.find('=') + 1);
+    }
     container.root = directory_ / container.info.id.value();
     container.log = directory_ / (container.info.id.value() + ".log");
     fs::create_directories(container.root);
-    const Json files = parse_json(members.at("files.json"));
-    for (const auto& [name, content] : files.items()) {
+    for (const auto& [name, content] : read_tarball(members.at("rootfs-diff.tar"))) {
         fs::create_directories((container.root / name).parent_path());
-        std::ofstream{container.root / name, std::ios::binary} << content.get<std::string>();
+        std::ofstream{container.root / name, std::ios::binary} << content;
     }
     run(container);
     if (std::exchange(end_next_restored_, false)) {

@@ -35,8 +35,12 @@ public:
     void hang_next(const std::string& operation);
     /// A checkpoint fails after that many bytes of its tarball.
     void fail_checkpoint_after(std::size_t bytes);
+    /// The next checkpoint's changes to the root file system have a file of this name, which no container has.
+    void plant(const std::string& name);
     /// The application of the next restored container has ended by the time the restore returns.
     void end_next_restored();
+    /// What `memory_in_use` says of every container from now on.
+    void set_memory_in_use(std::optional<std::uint64_t> bytes);
     void set_open_tcp_connections(std::deque<int> counts);
     /// Ends the container's process behind the engine's back.
     void kill_container(const std::string& name);
@@ -54,6 +58,7 @@ public:
     void start(const ContainerId& id) override;
     std::optional<ContainerInfo> inspect(const std::string& id_or_name) override;
     int running_pid(const ContainerId& id) override;
+    std::optional<std::uint64_t> memory_in_use(const ContainerId& id) override;
     std::vector<ContainerInfo> list(std::string_view label) override;
     void set_frozen(const ContainerId& id, bool frozen) override;
     std::optional<int> wait(const ContainerId& id, Duration timeout, std::stop_token stop) override;
@@ -110,6 +115,8 @@ private:
                      .storage_driver = "overlay"};
     bool end_next_restored_ = false;
     std::optional<std::size_t> checkpoint_limit_;
+    std::vector<std::pair<std::string, std::string>> planted_;
+    std::optional<std::uint64_t> memory_in_use_ = 1000;
     std::vector<std::pair<EngineEvent, std::map<std::string, std::string>>> events_;
 };
 

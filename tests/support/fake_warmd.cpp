@@ -34,11 +34,11 @@ void serve(const Config& config, const sigset_t& signals)
     std::filesystem::create_directories(config.state_directory);
     SystemClock clock;
     Catalog catalog{(config.state_directory / "catalog.sqlite").string()};
-    TarballStore store{config.state_directory};
+    TarballStore store{config.state_directory, config.min_free_bytes};
     test::FakeEngine engine;
     for (const auto& [name, entry] : config.templates) engine.add_image(entry.image, std::string(64, 'a'));
     test::FakeAgent agent;
-    Service service{catalog, store, engine, agent, clock, Templates{config.templates}};
+    Service service{catalog, store, engine, agent, clock, Templates{config.templates}, {.retention = config.retention}};
     AccessOptions access = config.access;
     access.callers[Role::admin].users.push_back(::getuid());  // tests need not run as root
     http::Server server{

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -68,7 +69,7 @@ protected:
     {
         stop();
         catalog_ = std::make_unique<Catalog>((directory.path() / "catalog.sqlite").string());
-        store_ = std::make_unique<TarballStore>(directory.path());
+        store_ = std::make_unique<TarballStore>(directory.path(), store_options.min_free_bytes, store_options.free);
         Clock& time = manual_time ? static_cast<Clock&>(manual_clock) : clock;
         service_ = std::make_unique<Service>(*catalog_, *store_, engine, agent, time, Templates{templates_}, options);
         service_->reconcile();
@@ -141,6 +142,10 @@ protected:
     FakeAgent agent;
     // What the service is started with.
     ServiceOptions options;
+    struct {
+        std::optional<std::uint64_t> min_free_bytes = 0;
+        SpaceLedger::FreeBytes free;  // empty: the file system's
+    } store_options;
     bool manual_time = false;  // its clock is the manual one
 
 private:

@@ -120,6 +120,8 @@ TEST_P(CatalogTest, KeepsEveryPartOfACheckpoint)
     saved.sha256 = std::string(64, 'a');
     saved.created_at = Time{1'769'860'800'123'456us};
     saved.available_at = Time{2s};
+    saved.pinned = true;
+    saved.used_at = Time{3s};
     saved.phases = some_phases();
     saved.environment = {{"criu", "3.17.1"}, {"kernel", "6.1 \xC3\xA9 '; DROP TABLE checkpoint; --"}};
     saved.statistics = {{"criu.pages_written", INT64_MAX}, {"rootfs.repaired_entries", 0}, {"negative", -1}};
@@ -138,9 +140,108 @@ TEST_P(CatalogTest, KeepsEveryPartOfACheckpoint)
     EXPECT_EQ(found.sha256, saved.sha256);
     EXPECT_EQ(found.created_at, saved.created_at);
     EXPECT_EQ(found.available_at, saved.available_at);
+    EXPECT_EQ(found.pinned, saved.pinned);
+    EXPECT_EQ(found.used_at, saved.used_at);
     EXPECT_EQ(found.phases, saved.phases);
     EXPECT_EQ(found.environment, saved.environment);
     EXPECT_EQ(found.statistics, saved.statistics);
+}
+
+TEST_P(CatalogTest, SavingACheckpointAnewChangesNeitherItsPinNorItsUse)
+{
+    Checkpoint row = checkpoint("ckpt-1");
+    catalog.save(row);
+    EXPECT_TRUE(catalog.set_pinned(row.id, true).pinned);
+    Instance used = instance("inst-1", InstanceState::restoring);
+    used.checkpoint = row.id;
+    used.created_at = Time{7s};
+    catalog.begin_restore(used);
+    row.state = CheckpointState::quarantined;  // as it was read before
+    catalog.save(row);
+    EXPECT_TRUE(catalog.get(row.id).pinned);
+    EXPECT_EQ(catalog.get(row.id).used_at, Time{7s});
+    EXPECT_FALSE(catalog.set_pinned(row.id, false).pinned);
+    EXPECT_FALSE(catalog.get(row.id).pinned);
+}
+
+TEST_P(CatalogTest, ARestoreBeginsWithAnAvailableCheckpointOrNotAtAll)
+{
+    Instance wanted = instance("inst-1", InstanceState::restoring);
+    wanted.checkpoint = CheckpointId{"ckpt-1"};
+    expect_error(ErrorCode::not_found, [&] { catalog.begin_restore(wanted); });
+    for (const auto state :
+         {CheckpointState::dumping, CheckpointState::failed, CheckpointState::quarantined, CheckpointState::deleting}) {
+        catalog.save(checkpoint("ckpt-1", state));
+        expect_error(ErrorCode::conflict, [&] { catalog.begin_restore(wanted); });
+        EXPECT_FALSE(catalog.find(wanted.id));
+    }
+    catalog.save(checkpoint("ckpt-1"));
+    catalog.begin_restore(wanted);
+    EXPECT_EQ(catalog.get(wanted.id).state, InstanceState::restoring);
+}
+
+TEST_P(CatalogTest, ADeletionSparesWhatItMustAndRemembersWhy)
+{
+    Instance live = instance("inst-1", InstanceState::idle);
+    live.checkpoint = CheckpointId{"ckpt-1"};
+    catalog.save(live);
+    for (const auto state : {CheckpointState::pending, CheckpointState::dumping, CheckpointState::verifying}) {
+        catalog.save(checkpoint("ckpt-1", state));
+        expect_error(ErrorCode::conflict, [&] { catalog.begin_deletion(live.checkpoint, "because", false); });
+    }
+    catalog.save(checkpoint("ckpt-1"));
+    const Error used = expect_error(ErrorCode::conflict,
+                                    [&] { catalog.begin_deletion(live.checkpoint, "because", true); });
+    EXPECT_TRUE(contains(used.what(), "inst-1")) << used.what();
+    catalog.set_pinned(live.checkpoint, true);
+    expect_error(ErrorCode::conflict, [&] { catalog.begin_deletion(live.checkpoint, "because", false); });
+    catalog.set_pinned(live.checkpoint, false);
+    EXPECT_EQ(catalog.begin_deletion(live.checkpoint, "because", false).state, CheckpointState::available);
+    EXPECT_EQ(catalog.get(live.checkpoint).state, CheckpointState::deleting);
+    EXPECT_EQ(catalog.get(live.checkpoint).reason, "because");
+    expect_error(ErrorCode::conflict, [&] { catalog.begin_deletion(live.checkpoint, "because", true); });
+    catalog.erase(live.checkpoint, "because");
+    const Event last = catalog.events_after(catalog.last_event() - 1, 1).at(0);
+    EXPECT_EQ(last.state, "deleted");
+    EXPECT_EQ(last.reason, "because");
+    expect_error(ErrorCode::not_found, [&] { catalog.begin_deletion(live.checkpoint, "because", false); });
+}
+
+TEST_P(CatalogTest, KeepsWhatAnOperationHasDeletedAsLongAsTheOperation)
+{
+    Operation pruning = operation("op-1", OperationState::succeeded);
+    pruning.kind = OperationKind::prune;
+    pruning.deletions = {{.checkpoint = CheckpointId{"ckpt-2"},
+                          .template_name = TemplateName{"octave"},
+                          .state = CheckpointState::quarantined,
+                          .size_bytes = std::uint64_t{9} << 40U,
+                          .created_at = Time{5s},
+                          .reason = DeletionReason::over_size},
+                         {.checkpoint = CheckpointId{"ckpt-1"}}};
+    catalog.save(pruning);
+    catalog.save(pruning);
+    const auto found = catalog.get(pruning.id).deletions;
+    ASSERT_EQ(found.size(), 2U);
+    EXPECT_EQ(found[0].checkpoint, CheckpointId{"ckpt-2"});
+    EXPECT_EQ(found[0].template_name, TemplateName{"octave"});
+    EXPECT_EQ(found[0].state, CheckpointState::quarantined);
+    EXPECT_EQ(found[0].size_bytes, std::uint64_t{9} << 40U);
+    EXPECT_EQ(found[0].created_at, Time{5s});
+    EXPECT_EQ(found[0].reason, DeletionReason::over_size);
+    EXPECT_EQ(found[1].checkpoint, CheckpointId{"ckpt-1"});
+    catalog.prune_history(0);
+    EXPECT_FALSE(catalog.find(pruning.id));
+}
+
+TEST_P(CatalogTest, ALeaseIsAUseOfWhatItsInstanceCameFrom)
+{
+    catalog.save(checkpoint("ckpt-1"));
+    Instance leased = instance("inst-1", InstanceState::idle);
+    leased.checkpoint = CheckpointId{"ckpt-1"};
+    catalog.save(leased);
+    EXPECT_FALSE(catalog.get(leased.checkpoint).used_at);
+    catalog.begin(lease("lease-1"));
+    EXPECT_EQ(catalog.get(leased.checkpoint).used_at, lease("lease-1").created_at);
 }
 
 TEST_P(CatalogTest, KeepsEveryPartOfAnInstance)
@@ -777,7 +878,7 @@ TEST_F(CatalogFileTest, RefusesASchemaThatIsNewerThanTheProgram)
         const Catalog catalog{path.string()};
     }
     execute("PRAGMA user_version = 999");
-    const Error error = expect_error(ErrorCode::corrupt, [this] { Catalog{path.string()}; });
+    const Error error = expect_error(ErrorCode::conflict, [this] { Catalog{path.string()}; });
     EXPECT_TRUE(contains(error.what(), "schema version 999")) << error.what();
     EXPECT_FALSE(error.hint().empty());
 }
@@ -823,9 +924,74 @@ TEST_F(CatalogFileTest, AWordThatItDoesNotKnowIsDamage)
 {
     Catalog{path.string()}.save(instance("inst-1"));
     execute("UPDATE instance SET state = 'levitating'");
+    const Error error = expect_error(ErrorCode::corrupt, [this] { Catalog{path.string()}; });
+    EXPECT_TRUE(contains(error.cause(), "levitating")) << error.cause();
+}
+
+TEST_F(CatalogFileTest, DamageThatShowsLaterIsRememberedForHealthChecks)
+{
+    Operation ended = operation("op-1");
+    ended.state = OperationState::succeeded;
+    Catalog{path.string()}.save(ended);
+    execute("UPDATE operation SET kind = 'levitate'");
     const Catalog catalog{path.string()};
-    const Error error = expect_error(ErrorCode::corrupt, [&] { static_cast<void>(catalog.get(InstanceId{"inst-1"})); });
-    EXPECT_EQ(error.cause(), "levitating");
+    EXPECT_NO_THROW(catalog.ping());
+    const Error error = expect_error(ErrorCode::corrupt, [&] { static_cast<void>(catalog.get(OperationId{"op-1"})); });
+    EXPECT_EQ(error.cause(), "levitate");
+    EXPECT_FALSE(error.hint().empty());
+    expect_error(ErrorCode::corrupt, [&] { catalog.ping(); });
+}
+
+TEST_F(CatalogFileTest, ADamagedSchemaIsDamage)
+{
+    Catalog{path.string()}.save(instance("inst-1"));
+    execute("ALTER TABLE checkpoint RENAME COLUMN image_id TO image_ie");
+    expect_error(ErrorCode::corrupt, [this] { Catalog{path.string()}; });
+}
+
+TEST_F(CatalogFileTest, ADamagedOneIsMovedAsideAndAnotherMade)
+{
+    write_file(path, std::string(8192, 'x'));
+    const OpenedCatalog opened = open_catalog(path.string());
+    EXPECT_TRUE(opened.catalog->instances(Page::all()).empty());
+    EXPECT_TRUE(opened.damaged.starts_with(path.string() + ".damaged-2")) << opened.damaged;
+    EXPECT_FALSE(opened.damage.empty());
+    EXPECT_EQ(std::filesystem::file_size(opened.damaged), 8192U);
+    opened.catalog->save(instance("inst-1"));
+}
+
+TEST_F(CatalogFileTest, AGoodOneIsOpenedAsItIs)
+{
+    Catalog{path.string()}.save(instance("inst-1"));
+    const OpenedCatalog opened = open_catalog(path.string());
+    EXPECT_EQ(opened.damaged, "");
+    EXPECT_TRUE(opened.catalog->find(InstanceId{"inst-1"}));
+}
+
+TEST_F(CatalogFileTest, MovesACheckpointFromStateToStateAndLeavesTheRestOfItsRow)
+{
+    Catalog catalog{path.string()};
+    Checkpoint row = checkpoint("ckpt-1");
+    row.state = CheckpointState::available;
+    row.canary = "status 0";
+    row.environment["kernel"] = "6.12";
+    catalog.save(row);
+    const Time at{Duration{5}};
+    catalog.set_verified(row.id, at);
+    EXPECT_EQ(catalog.transition(row.id, {CheckpointState::available}, CheckpointState::quarantined, "damaged").reason,
+              "damaged");
+    const Checkpoint moved = catalog.get(row.id);
+    EXPECT_EQ(moved.state, CheckpointState::quarantined);
+    EXPECT_EQ(moved.verified_at, at);
+    EXPECT_EQ(moved.canary, "status 0");
+    EXPECT_EQ(moved.environment.at("kernel"), "6.12");
+    EXPECT_EQ(catalog.events_after(0, 10).back().state, "quarantined");
+    expect_error(ErrorCode::conflict,
+                 [&] { catalog.transition(row.id, {CheckpointState::available}, CheckpointState::quarantined); });
+    expect_error(ErrorCode::not_found, [&] {
+        catalog.transition(CheckpointId{"ckpt-2"}, {CheckpointState::available}, CheckpointState::quarantined);
+    });
+    EXPECT_NO_THROW(catalog.set_verified(CheckpointId{"ckpt-2"}, at));
 }
 
 TEST_F(CatalogFileTest, CannotBeOpenedWhereThereIsNoDirectory)

@@ -6,7 +6,6 @@
 #include "client/commands/commands.h"
 #include "client/diagnosis.h"
 #include "client/endpoint.h"
-#include "client/prune_plan.h"
 #include "client/status_view.h"
 #include "client/terminal.h"
 #include "tests/unit/expect_error.h"
@@ -140,50 +139,6 @@ Checkpoint checkpoint(const std::string& id, std::chrono::seconds at, const std:
     made.size_bytes = 100;
     made.created_at = Time{at};
     return made;
-}
-
-std::string pruned(const std::vector<Checkpoint>& checkpoints, int keep = 1, const std::set<CheckpointId>& in_use = {})
-{
-    std::string ids;
-    for (const Prunable& entry : plan_prune(checkpoints, {{TemplateName{"t"}, "new"}}, in_use, keep)) {
-        ids += entry.checkpoint.id.value() + ":" + entry.why + " ";
-    }
-    return ids;
-}
-
-TEST(Prune, KeepsTheNewestOfTheCurrentForm)
-{
-    EXPECT_EQ(pruned({checkpoint("a", 3s), checkpoint("b", 2s), checkpoint("c", 4s, "old")}),
-              "c:of an earlier template b:superseded ");
-    EXPECT_EQ(pruned({checkpoint("b", 2s), checkpoint("a", 3s), checkpoint("c", 1s)}, 2), "c:superseded ");
-}
-
-TEST(Prune, KeepsTheNewestOfAllWhereNoneIsCurrent)
-{
-    EXPECT_EQ(pruned({checkpoint("a", 2s, "old"), checkpoint("b", 1s, "older")}), "b:superseded ");
-    EXPECT_EQ(pruned({checkpoint("a", 2s, "x", CheckpointState::available, "gone")}), "");
-}
-
-TEST(Prune, RemovesWhatFailedAndNothingThatIsUsedOrMade)
-{
-    EXPECT_EQ(pruned({checkpoint("a", 2s, "new", CheckpointState::failed),
-                      checkpoint("b", 1s, "new", CheckpointState::quarantined),
-                      checkpoint("c", 1s, "new", CheckpointState::dumping)}),
-              "a:failed b:quarantined ");
-    EXPECT_EQ(pruned({checkpoint("a", 3s), checkpoint("b", 2s)}, 1, {CheckpointId{"b"}}), "");
-}
-
-TEST(Prune, TheNewestThatFitsThisHostIsOfTheCurrentForm)
-{
-    const Difference blocking{.field = "criu", .recorded = "4.2", .here = "4.1", .blocks = true, .why = {}};
-    const std::vector<contract::CheckpointHere> newest_first{
-        {checkpoint("f", 6s, "new", CheckpointState::failed), {}},
-        {checkpoint("e", 5s), {blocking}},
-        {checkpoint("d", 4s, "old"), {}},
-        {checkpoint("c", 3s), {}},
-        {checkpoint("b", 2s), {}},
-        {checkpoint("a", 1s, "new", CheckpointState::available, "gone"), {}}};
-    EXPECT_EQ(newest_fitting(newest_first, {{TemplateName{"t"}, "new"}}), std::set{CheckpointId{"c"}});
 }
 
 PoolFacts facts()

@@ -71,6 +71,8 @@ TEST(ParseDuration, ReadsEveryUnit)
     EXPECT_EQ(parse_duration("30s"), 30s);
     EXPECT_EQ(parse_duration("5m"), 5min);
     EXPECT_EQ(parse_duration("2h"), 2h);
+    EXPECT_EQ(parse_duration("7d"), 168h);
+    EXPECT_EQ(format_duration(48h), "48h");
     EXPECT_EQ(parse_duration("0s"), 0s);
 }
 
@@ -85,7 +87,7 @@ TEST(ParseDuration, AllowsAYearAndNoMore)
 TEST(ParseDuration, RefusesWhatIsNotANumberAndAUnit)
 {
     for (const char* const text :
-         {"", "s", "30", "-1s", "+1s", "1.5s", " 1s", "1 s", "1s ", "1d", "1S", "1us", "0x1s"}) {
+         {"", "s", "30", "-1s", "+1s", "1.5s", " 1s", "1 s", "1s ", "1D", "1w", "1S", "1us", "0x1s"}) {
         SCOPED_TRACE(text);
         expect_error(ErrorCode::invalid_argument, [&] { parse_duration(text); });
     }

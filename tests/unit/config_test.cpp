@@ -204,6 +204,8 @@ connections = 100
 [store]
 directory = "/srv/warmd"
 history = 20
+[integrity]
+verify_every = "2d"
 [podman]
 socket = "/tmp/p.sock"
 timeout = "90s"
@@ -212,6 +214,11 @@ workers = 2
 queue = 3
 [pools]
 fills = 5
+[retention]
+max_count = 20
+max_total_bytes = "100G"
+ttl = "720h"
+min_free_bytes = "5G"
 )");
     const Config config = load();
     EXPECT_TRUE(problems.empty()) << all_problems();
@@ -223,11 +230,59 @@ fills = 5
     EXPECT_EQ(config.http_connections, 100);
     EXPECT_EQ(config.state_directory, "/srv/warmd");
     EXPECT_EQ(config.history, 20);
+    EXPECT_EQ(config.verify_every, 48h);
     EXPECT_EQ(config.podman_socket, "/tmp/p.sock");
     EXPECT_EQ(config.podman_timeout, 90s);
     EXPECT_EQ(config.operation_workers, 2);
     EXPECT_EQ(config.operation_queue, 3);
     EXPECT_EQ(config.pool_fills, 5);
+    EXPECT_EQ(config.retention.max_count, 20);
+    EXPECT_EQ(config.retention.max_total_bytes, std::uint64_t{100} << 30U);
+    EXPECT_EQ(config.retention.ttl, 720h);
+    EXPECT_EQ(config.min_free_bytes, std::uint64_t{5} << 30U);
+}
+
+TEST_F(ConfigTest, CheckpointsAreVerifiedOnceAWeekUnlessThatIsOff)
+{
+    EXPECT_EQ(load().verify_every, 168h);
+    daemon("[integrity]\nverify_every = \"off\"\n");
+    EXPECT_EQ(load().verify_every, Duration::zero());
+    EXPECT_TRUE(problems.empty()) << all_problems();
+    daemon("[integrity]\nverify_every = \"1s\"\n");
+    load();
+    EXPECT_TRUE(reported("warmd.toml", 2, "integrity.verify_every must be \"1m\" at least")) << all_problems();
+    daemon("[integrity]\nverify_every = \"weekly\"\n");
+    load();
+    EXPECT_TRUE(reported("warmd.toml", 2, "integrity.verify_every must be a duration")) << all_problems();
+}
+
+TEST_F(ConfigTest, ACanaryHasNewCheckpointsTriedOut)
+{
+    const Template plain = load_template("image = \"x\"\n");
+    EXPECT_FALSE(plain.verify.restore);
+    EXPECT_FALSE(plain.verify.canary);
+    const Template with = load_template("image = \"x\"\n[verify]\nexec = [\"ls\", \"/\"]\ntimeout = \"5s\"\n");
+    EXPECT_TRUE(with.verify.restore);
+    ASSERT_TRUE(with.verify.canary);
+    EXPECT_EQ(with.verify.canary->command, (std::vector<std::string>{"ls", "/"}));
+    EXPECT_EQ(with.verify.canary->timeout, 5s);
+    EXPECT_NE(with.digest, plain.digest);  // it runs in what is dumped
+    EXPECT_EQ(*load_template("image = \"x\"\n[verify]\ncode = \"1\"\n").verify.canary->code, "1");
+    const Template without = load_template("image = \"x\"\n[verify]\nrestore = true\n");
+    EXPECT_TRUE(without.verify.restore);
+    EXPECT_FALSE(without.verify.canary);
+    EXPECT_EQ(without.digest, plain.digest);
+}
+
+TEST_F(ConfigTest, RefusesACanaryThatIsNone)
+{
+    add_template("octave", "image = \"x\"\n[verify]\nexec = [\"ls\"]\ncode = \"1\"\n");
+    load();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 3, "verify.exec and code cannot both be")) << all_problems();
+    add_template("octave", "image = \"x\"\n[verify]\nrestore = false\ncode = \"1\"\nwhy = 1\n");
+    load();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 3, "verify.restore must not be false")) << all_problems();
+    EXPECT_EQ(problems.size(), 2U) << all_problems();
 }
 
 TEST_F(ConfigTest, ReadsEveryKeyOfATemplate)
@@ -534,6 +589,46 @@ size = 3
     EXPECT_EQ(problems.size(), 10U) << all_problems();
 }
 
+TEST_F(ConfigTest, ReadsBoundsOfCheckpoints)
+{
+    EXPECT_FALSE(load_template("image = \"x\"\n").retention.bounds());
+    EXPECT_FALSE(load().retention.bounds());
+    EXPECT_FALSE(load().min_free_bytes);
+    const RetentionPolicy policy = load_template(R"(image = "x"
+[retention]
+max_count = 3
+max_total_bytes = 1000
+ttl = "24h"
+)")
+                                       .retention;
+    EXPECT_TRUE(policy.bounds());
+    EXPECT_EQ(policy.max_count, 3);
+    EXPECT_EQ(policy.max_total_bytes, 1000U);
+    EXPECT_EQ(policy.ttl, 24h);
+    for (const char* const none : {"0", "\"0\""}) {
+        daemon(std::string{"[retention]\nmin_free_bytes = "} + none + "\n");
+        EXPECT_EQ(load().min_free_bytes, 0U) << none;
+        EXPECT_TRUE(problems.empty()) << all_problems();
+    }
+}
+
+TEST_F(ConfigTest, RefusesBoundsOfCheckpointsThatAreNone)
+{
+    daemon("[retention]\nmax_count = 0\nmax_total_bytes = 0\nttl = \"soon\"\nmin_free_bytes = -1\nmax = 1\n");
+    add_template("octave", "image = \"x\"\n[retention]\nmax_count = \"3\"\nttl = 5\nmin_free_bytes = 1\n");
+    load();
+    EXPECT_TRUE(reported("warmd.toml", 2, "retention.max_count must be between 1 and")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 3, "retention.max_total_bytes must be a number of bytes")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 4, "retention.ttl")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 5, "retention.min_free_bytes must be a number of bytes")) << all_problems();
+    EXPECT_TRUE(reported("warmd.toml", 6, "retention.max is not a known key")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 3, "retention.max_count must be a whole number")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 4, "retention.ttl must be a duration")) << all_problems();
+    EXPECT_TRUE(reported("templates.d/octave.toml", 5, "retention.min_free_bytes is not a known key"))
+        << all_problems();
+    EXPECT_EQ(problems.size(), 8U) << all_problems();
+}
+
 TEST_F(ConfigTest, RefusesPathsThatClimb)
 {
     add_template("octave", "image = \"x\"\n[[mounts]]\nsource = \"/srv/../etc\"\ntarget = \"/data/..\"\n");
@@ -635,6 +730,7 @@ TEST_F(TemplateDigestTest, DoesNotDependOnTheDescriptionTheTimesAllowedOrThePool
                      "[exec]\ntimeout = \"1s\"\n[warm.ready]\ntimeout = \"1s\"\n"),
               plain);
     EXPECT_EQ(digest("image = \"x\"\n[pool]\nmin_idle = 1\nfrozen = true\n"), plain);
+    EXPECT_EQ(digest("image = \"x\"\n[retention]\nmax_count = 1\n"), plain);
 }
 
 TEST_F(TemplateDigestTest, ChangesWithAllThatShapesTheProcess)

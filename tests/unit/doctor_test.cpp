@@ -243,6 +243,17 @@ TEST_F(DoctorTest, TheExportIsLookedForWherePodmansServiceHasItsTmpdir)
     EXPECT_EQ(look("export_space").status, FindingStatus::problem);
 }
 
+TEST_F(DoctorTest, ACatalogThatWasDamagedIsAdvice)
+{
+    EXPECT_EQ(look("catalog").status, FindingStatus::ok);
+    std::ofstream{store_.path() / "catalog.sqlite.damaged-2026-01-31T120000.000Z-wal"} << "log";
+    EXPECT_EQ(look("catalog").status, FindingStatus::ok);
+    std::ofstream{store_.path() / "catalog.sqlite.damaged-2026-01-31T120000.000Z"} << "rows";
+    const Finding finding = look("catalog");
+    EXPECT_EQ(finding.status, FindingStatus::advice);
+    EXPECT_TRUE(finding.found.ends_with("damaged-2026-01-31T120000.000Z")) << finding.found;
+}
+
 TEST_F(DoctorTest, TheSpeedTestLeavesNoFile)
 {
     EXPECT_EQ(look("store_speed").check, "store_speed");

@@ -57,6 +57,9 @@ Checkpoint some_checkpoint()
     checkpoint.sha256 = std::string(64, 'a');
     checkpoint.created_at = Time{1s};
     checkpoint.available_at = Time{2s};
+    checkpoint.verified_at = Time{3s};
+    checkpoint.used_at = Time{3s};
+    checkpoint.pinned = true;
     checkpoint.phases = some_phases();
     checkpoint.environment = {{"criu", "3.17.1"}, {"kernel", "6.1"}};
     checkpoint.statistics = {{"criu.pages_written", INT64_MAX}, {"rootfs.repaired_entries", 0}};
@@ -183,9 +186,102 @@ TEST(CheckpointDocument, ComesBackAsItWentOut)
     EXPECT_EQ(in.sha256, out.sha256);
     EXPECT_EQ(in.created_at, out.created_at);
     EXPECT_EQ(in.available_at, out.available_at);
+    EXPECT_EQ(in.verified_at, out.verified_at);
+    EXPECT_EQ(in.used_at, out.used_at);
+    EXPECT_EQ(in.pinned, out.pinned);
     EXPECT_EQ(in.phases, out.phases);
     EXPECT_EQ(in.environment, out.environment);
     EXPECT_EQ(in.statistics, out.statistics);
+}
+
+std::vector<Deletion> some_deletions()
+{
+    std::vector<Deletion> deletions;
+    for (const auto reason :
+         {DeletionReason::expired, DeletionReason::superseded, DeletionReason::earlier_template,
+          DeletionReason::over_size, DeletionReason::failed, DeletionReason::quarantined, DeletionReason::requested}) {
+        deletions.push_back({.checkpoint = CheckpointId{"ckpt-" + std::to_string(deletions.size())},
+                             .template_name = TemplateName{"octave"},
+                             .state = CheckpointState::quarantined,
+                             .size_bytes = std::uint64_t{9} << 40U,
+                             .created_at = Time{1s},
+                             .reason = reason});
+    }
+    return deletions;
+}
+
+void expect_equal(const std::vector<Deletion>& in, const std::vector<Deletion>& out)
+{
+    ASSERT_EQ(in.size(), out.size());
+    for (std::size_t i = 0; i < in.size(); ++i) {
+        EXPECT_EQ(in[i].checkpoint, out[i].checkpoint);
+        EXPECT_EQ(in[i].template_name, out[i].template_name);
+        EXPECT_EQ(in[i].state, out[i].state);
+        EXPECT_EQ(in[i].size_bytes, out[i].size_bytes);
+        EXPECT_EQ(in[i].created_at, out[i].created_at);
+        EXPECT_EQ(in[i].reason, out[i].reason);
+    }
+}
+
+TEST(PruneDocuments, ComeBackAsTheyWentOut)
+{
+    const Json plan = sent(encode(some_deletions()));
+    EXPECT_EQ(plan.at("bytes"), 7 * (std::uint64_t{9} << 40U));
+    expect_equal(decode_deletions(plan), some_deletions());
+    Operation operation;
+    operation.id = OperationId{"op-1"};
+    EXPECT_FALSE(encode(operation).contains("deletions")) << "it is no prune";
+    operation.kind = OperationKind::prune;
+    operation.deletions = some_deletions();
+    expect_equal(decode_operation(sent(encode(operation))).deletions, some_deletions());
+}
+
+TEST(PruneDocuments, AnOrderComesBackAndIsReadStrictly)
+{
+    const PruneOrder out{.request = {.keep = 7, .only = {CheckpointId{"ckpt-1"}, CheckpointId{"ckpt-2"}}},
+                         .dry_run = true};
+    const PruneOrder in = decode_prune_order(sent(encode(out)));
+    EXPECT_EQ(in.request.keep, 7);
+    EXPECT_EQ(in.request.only, out.request.only);
+    EXPECT_TRUE(in.dry_run);
+    const PruneOrder usual = decode_prune_order(Json::object());
+    EXPECT_EQ(usual.request.keep, 1);
+    EXPECT_TRUE(usual.request.only.empty());
+    EXPECT_FALSE(usual.dry_run);
+    EXPECT_THROW(decode_prune_order(Json{{"keep", 0}}), Error);
+    EXPECT_THROW(decode_prune_order(Json{{"keep", 1001}}), Error);
+    EXPECT_THROW(decode_prune_order(Json{{"unknown", 1}}), Error);
+}
+
+TEST(UsageDocument, ComesBackAsItWentOutWithItsSums)
+{
+    const StoreUsage out{.templates = {{.template_name = TemplateName{"a"},
+                                        .checkpoints = 1,
+                                        .pinned = 2,
+                                        .tarball_bytes = 3,
+                                        .unpacked_bytes = 4,
+                                        .reclaimable_bytes = 5},
+                                       {.template_name = TemplateName{"b"}, .tarball_bytes = 10}},
+                         .free_bytes = 6,
+                         .total_bytes = 7,
+                         .min_free_bytes = 8,
+                         .reserved_bytes = 9};
+    const Json document = sent(encode(out));
+    EXPECT_EQ(document.at("tarball_bytes"), 13);
+    EXPECT_EQ(document.at("unpacked_bytes"), 4);
+    EXPECT_EQ(document.at("reclaimable_bytes"), 5);
+    const StoreUsage in = decode_usage(document);
+    ASSERT_EQ(in.templates.size(), 2U);
+    EXPECT_EQ(in.templates[0].template_name, TemplateName{"a"});
+    EXPECT_EQ(in.templates[0].checkpoints, 1);
+    EXPECT_EQ(in.templates[0].pinned, 2);
+    EXPECT_EQ(in.templates[0].tarball_bytes, 3U);
+    EXPECT_EQ(in.templates[0].unpacked_bytes, 4U);
+    EXPECT_EQ(in.templates[0].reclaimable_bytes, 5U);
+    EXPECT_EQ(in.free_bytes, 6U);
+    EXPECT_EQ(in.total_bytes, 7U);
+    EXPECT_EQ(in.min_free_bytes, 8U);
+    EXPECT_EQ(in.reserved_bytes, 9U);
 }
 
 TEST(CheckpointDocument, EveryStateComesBack)
@@ -235,7 +331,8 @@ TEST(OperationDocument, ComesBackAsItWentOut)
 TEST(OperationDocument, EveryKindAndStateComesBack)
 {
     for (const auto kind : {OperationKind::warm, OperationKind::checkpoint, OperationKind::restore,
-                            OperationKind::terminate, OperationKind::delete_checkpoint}) {
+                            OperationKind::terminate, OperationKind::delete_checkpoint,
+                            OperationKind::verify_checkpoint, OperationKind::import_checkpoint, OperationKind::prune}) {
         for (const auto state : {OperationState::queued, OperationState::running, OperationState::succeeded,
                                  OperationState::failed, OperationState::cancelled}) {
             Operation out = some_operation();
@@ -279,6 +376,15 @@ TEST(TemplateDocument, SaysHowTheApplicationIsWarmed)
     EXPECT_EQ(json.at("warm").at("started"), Json::parse(R"({"exec": ["true"], "timeout": "2m"})"));
     EXPECT_EQ(json.at("warm").at("poll_interval"), "20ms");
     EXPECT_EQ(json.at("exec_timeout"), "1h");
+}
+
+TEST(TemplateDocument, SaysHowANewCheckpointIsTriedOut)
+{
+    Template document;
+    EXPECT_EQ(encode(document).at("verify"), Json::parse(R"({"restore": false, "canary": null})"));
+    document.verify = {.restore = true, .canary = Hook{.command = {"id"}, .code = {}, .timeout = 3s}};
+    EXPECT_EQ(encode(document).at("verify"),
+              Json::parse(R"({"restore": true, "canary": {"command": ["id"], "timeout": "3s"}})"));
 }
 
 TEST(TemplateDocument, ShowsTheNamesOfVariablesAndNotTheirValues)

@@ -211,12 +211,21 @@ TEST(DecodeListIds, ReadsTheIdsOfAList)
     EXPECT_TRUE(decode_list_ids("null").empty());
 }
 
-TEST(DecodeModifiedPaths, KeepsTheModifiedAndLeavesTheAddedAndTheDeleted)
+TEST(DecodeChanges, KeepsTheModifiedAndTheDeletedAndLeavesTheAdded)
 {
-    const auto paths = decode_modified_paths(R"([{"Path": "/etc", "Kind": 0}, {"Path": "/etc/hosts", "Kind": 0},
-                                                 {"Path": "/new", "Kind": 1}, {"Path": "/gone", "Kind": 2}])");
-    EXPECT_EQ(paths, (std::vector<std::string>{"/etc", "/etc/hosts"}));
-    EXPECT_TRUE(decode_modified_paths("null").empty());
+    const RootfsChanges changes = decode_changes(R"([{"Path": "/etc", "Kind": 0}, {"Path": "/etc/hosts", "Kind": 0},
+                                                     {"Path": "/new", "Kind": 1}, {"Path": "/gone", "Kind": 2}])");
+    EXPECT_EQ(changes.modified, (std::vector<std::string>{"/etc", "/etc/hosts"}));
+    EXPECT_EQ(changes.deleted, std::vector<std::string>{"/gone"});
+    EXPECT_TRUE(decode_changes("null").modified.empty());
+}
+
+TEST(KeepFiles, TakesPathsOffTheListOfDeletedFiles)
+{
+    EXPECT_EQ(keep_files(R"(["/etc/passwd", "/var/run", "/var/run/x"])", {"/var/run", "/other"}),
+              R"(["/etc/passwd","/var/run/x"])");
+    EXPECT_EQ(keep_files(R"(["/var/run"])", {"/var/run"}), "[]");
+    expect_error(ErrorCode::engine_failed, [] { keep_files("[1]", {}); });
 }
 
 TEST(DecodeExecSession, ReadsStateAndPid)
@@ -259,7 +268,7 @@ TEST(PodmanDocuments, GarbageIsAFailureOfTheEngineThatQuotesIt)
         [](const std::string& body) { decode_container(body); },
         [](const std::string& body) { decode_exec_session(body); },
         [](const std::string& body) { decode_list_ids(body); },
-        [](const std::string& body) { decode_modified_paths(body); },
+        [](const std::string& body) { decode_changes(body); },
         [](const std::string& body) { rename_config_dump(body, ContainerId{"a"}, {}); },
     };
     for (const char* const body :
@@ -279,7 +288,7 @@ TEST(PodmanDocuments, AWrongTypeDeepInsideIsAFailureOfTheEngine)
     expect_error(ErrorCode::engine_failed,
                  [] { decode_container(container_document(R"({"Status": "running", "Pid": "4711"})")); });
     expect_error(ErrorCode::engine_failed, [] { decode_container(container_document(R"({"Status": 5})")); });
-    expect_error(ErrorCode::engine_failed, [] { decode_modified_paths(R"([{"Path": "/x", "Kind": "0"}])"); });
+    expect_error(ErrorCode::engine_failed, [] { decode_changes(R"([{"Path": "/x", "Kind": "0"}])"); });
     expect_error(ErrorCode::engine_failed, [] { decode_event(R"({"Type": "container"})", "l"); });
     expect_error(ErrorCode::engine_failed, [] { decode_event("not JSON", "l"); });
     Json json = parsed(container_document(kRunning));

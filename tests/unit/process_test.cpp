@@ -222,6 +222,14 @@ TEST(InControlGroup, IsFalseForAProcessThatHasEnded)
     EXPECT_FALSE(in_control_group(child.pid(), "/"));
 }
 
+TEST(MemoryOfControlGroup, OfAProcessThatHasEndedIsAConflict)
+{
+    Child child{[] { return true; }};
+    ASSERT_TRUE(child.ready());
+    child.end();
+    expect_error(ErrorCode::conflict, [&child] { memory_of_control_group(child.pid()); });
+}
+
 TEST(KillProcessTree, SparesAProcessThatMayNotBeKilled)
 {
     const Child child{[] { return true; }};

@@ -42,13 +42,14 @@ class RootfsRepairTest : public ::testing::Test {
 protected:
     RootfsRepairTest() { fs::create_directories(layer); }
 
-    RootfsRepair collect(const std::vector<std::string>& modified)
+    RootfsRepair collect(const std::vector<std::string>& modified, const std::vector<std::string>& deleted = {})
     {
-        return collect_modified(modified, layer.string(), directory.path().string());
+        return collect_modified(modified, deleted, layer.string(), directory.path().string());
     }
-    std::vector<TarMember> members(const std::vector<std::string>& modified)
+    std::vector<TarMember> members(const std::vector<std::string>& modified,
+                                   const std::vector<std::string>& deleted = {})
     {
-        const RootfsRepair repair = collect(modified);
+        const RootfsRepair repair = collect(modified, deleted);
         const auto found = test::read_tar(drain(repair.entries) + std::string(1024, '\0'));
         EXPECT_EQ(repair.count, static_cast<std::int64_t>(found.size()));
         return found;
@@ -65,6 +66,24 @@ TEST_F(RootfsRepairTest, CollectsAModifiedFileWithItsContentAndMode)
     const auto found = members({"/etc/octaverc"});
     ASSERT_EQ(found.size(), 1U);
     EXPECT_EQ(found[0], (TarMember{.name = "etc/octaverc", .content = "format long", .mode = 0640}));
+}
+
+TEST_F(RootfsRepairTest, PutsADirectoryInThePlaceOfWhatTheImageHas)
+{
+    write_file(layer / "var/run/more/file", "new");
+    write_file(layer / "gone", "not a directory");
+    fs::permissions(layer / "var/run", static_cast<fs::perms>(0750));
+    const std::vector<std::string> deleted{"/var/run/more", "/var/run", "/gone", "/missing", "/"};
+    const auto found = members({"/var/run/more/file"}, deleted);
+    ASSERT_EQ(found.size(), 5U);
+    EXPECT_EQ(found[0], (TarMember{.name = "var/run", .mode = 0600}));  // removes what is there, a link as well
+    EXPECT_EQ(found[1].name, "var/run/");
+    EXPECT_EQ(found[1].type, static_cast<unsigned>(AE_IFDIR));
+    EXPECT_EQ(found[1].mode, 0750U);
+    EXPECT_EQ(found[2].name, "var/run/more");
+    EXPECT_EQ(found[3].name, "var/run/more/");
+    EXPECT_EQ(found[4].name, "var/run/more/file");
+    EXPECT_EQ(collect({}, deleted).replaced, (std::vector<std::string>{"/var/run", "/var/run/more"}));
 }
 
 TEST_F(RootfsRepairTest, KeepsFilesOfEverySizeWhole)
@@ -168,7 +187,7 @@ TEST_F(RootfsRepairTest, CanStandInFrontOfAnotherArchive)
 
 TEST_F(RootfsRepairTest, HasNothingWhereNothingIsModified)
 {
-    const RootfsRepair repair = collect_modified({}, "/nonexistent", "/nonexistent");
+    const RootfsRepair repair = collect_modified({}, {}, "/nonexistent", "/nonexistent");
     EXPECT_EQ(repair.count, 0);
     EXPECT_EQ(repair.entries.size, 0U);
 }
@@ -284,7 +303,7 @@ TEST_F(RootfsRepairTest, PassesOverASocket)
 TEST_F(RootfsRepairTest, RefusesALayerThatIsNotThere)
 {
     const Error error = expect_error(ErrorCode::internal, [this] {
-        collect_modified({"/file"}, (directory / "missing").string(), directory.path().string());
+        collect_modified({"/file"}, {}, (directory / "missing").string(), directory.path().string());
     });
     EXPECT_TRUE(contains(error.what(), "missing")) << error.what();
 }
@@ -292,7 +311,7 @@ TEST_F(RootfsRepairTest, RefusesALayerThatIsNotThere)
 TEST_F(RootfsRepairTest, RefusesASpoolDirectoryThatIsNotThere)
 {
     expect_error(ErrorCode::internal,
-                 [this] { collect_modified({"/file"}, layer.string(), (directory / "missing").string()); });
+                 [this] { collect_modified({"/file"}, {}, layer.string(), (directory / "missing").string()); });
 }
 
 TEST_F(RootfsRepairTest, LeavesNoFileBehind)

@@ -251,14 +251,14 @@ TEST(Request, ExpectsNoBodyOrAnEmptyObject)
 TEST(ErrorResponse, EveryCodeHasItsStatus)
 {
     const std::vector<std::pair<ErrorCode, int>> statuses{
-        {ErrorCode::invalid_argument, 400}, {ErrorCode::not_found, 404},   {ErrorCode::method_not_allowed, 405},
-        {ErrorCode::conflict, 409},         {ErrorCode::cancelled, 409},   {ErrorCode::unauthenticated, 401},
-        {ErrorCode::forbidden, 403},        {ErrorCode::misdirected, 421}, {ErrorCode::precondition, 412},
-        {ErrorCode::key_reused, 422},       {ErrorCode::too_large, 413},   {ErrorCode::unsupported_media, 415},
-        {ErrorCode::internal, 500},         {ErrorCode::corrupt, 500},     {ErrorCode::interrupted, 500},
-        {ErrorCode::engine_failed, 502},    {ErrorCode::not_ready, 502},   {ErrorCode::busy, 503},
-        {ErrorCode::unavailable, 503},      {ErrorCode::timeout, 504},     {ErrorCode::no_space, 507},
-        {ErrorCode::incompatible_host, 422}};
+        {ErrorCode::invalid_argument, 400},  {ErrorCode::not_found, 404},       {ErrorCode::method_not_allowed, 405},
+        {ErrorCode::conflict, 409},          {ErrorCode::cancelled, 409},       {ErrorCode::unauthenticated, 401},
+        {ErrorCode::forbidden, 403},         {ErrorCode::misdirected, 421},     {ErrorCode::precondition, 412},
+        {ErrorCode::key_reused, 422},        {ErrorCode::too_large, 413},       {ErrorCode::unsupported_media, 415},
+        {ErrorCode::internal, 500},          {ErrorCode::corrupt, 500},         {ErrorCode::interrupted, 500},
+        {ErrorCode::engine_failed, 502},     {ErrorCode::not_ready, 502},       {ErrorCode::busy, 503},
+        {ErrorCode::unavailable, 503},       {ErrorCode::timeout, 504},         {ErrorCode::no_space, 507},
+        {ErrorCode::incompatible_host, 422}, {ErrorCode::invalid_archive, 422}, {ErrorCode::untrusted, 403}};
     EXPECT_EQ(statuses.size(), static_cast<std::size_t>(ErrorCode::internal) + 1);
     for (const auto& [code, status] : statuses) EXPECT_EQ(http_status(code), status) << to_string(code);
 }

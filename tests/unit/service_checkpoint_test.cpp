@@ -1,4 +1,6 @@
 #include <fstream>
+#include <set>
+#include <vector>
 
 #include "tests/support/service_fixture.h"
 #include "tests/unit/expect_error.h"
@@ -73,6 +75,20 @@ TEST_F(CheckpointTest, AStreamThatBreaksOffIsNotPublishedAndTheInstanceIsBrought
     EXPECT_EQ(exec(source.id, "echo alive"), "alive\n");
 }
 
+TEST_F(CheckpointTest, AHostileExportIsNotPublishedAndTheInstanceIsBroughtBack)
+{
+    const Instance source = warm();
+    engine.plant("../../etc/cron.d/evil");
+    const Operation done = finish(service().checkpoint(source.id));
+    EXPECT_EQ(done.state, OperationState::failed);
+    ASSERT_TRUE(done.error);
+    EXPECT_EQ(done.error->code(), ErrorCode::invalid_archive);
+    EXPECT_TRUE(contains(done.error->what(), "../../etc/cron.d/evil has .. in it")) << done.error->what();
+    expect_no_trace();
+    EXPECT_EQ(catalog().get(source.id).state, InstanceState::idle);
+    EXPECT_EQ(exec(source.id, "echo alive"), "alive\n");
+}
+
 TEST_F(CheckpointTest, AnInstanceThatCannotBeBroughtBackIsTerminated)
 {
     const Instance source = warm();
@@ -131,6 +147,34 @@ TEST_F(CheckpointTest, DeletingRemovesRowAndFile)
     EXPECT_FALSE(catalog().find(made.id));
     expect_no_trace();
     EXPECT_THROW(service().restore(made.id), Error);
+}
+
+TEST_F(CheckpointTest, OfManyDeletionsAtOnceOneSucceeds)
+{
+    options.operation_workers = 4;
+    for (int round = 0; round < 20; ++round) {
+        const Checkpoint made = checkpoint();
+        std::vector<Operation> deletions;
+        std::set<ErrorCode> codes;
+        for (int i = 0; i < 4; ++i) {
+            try {
+                deletions.push_back(service().delete_checkpoint(made.id));
+            } catch (const Error& error) {  // it is gone already
+                codes.insert(error.code());
+            }
+        }
+        int succeeded = 0;
+        for (const Operation& deletion : deletions) {
+            const Operation ended = finish(deletion);
+            succeeded += static_cast<int>(ended.state == OperationState::succeeded);
+            if (ended.error) codes.insert(ended.error->code());
+        }
+        EXPECT_EQ(succeeded, 1);
+        for (const ErrorCode code : codes) {
+            EXPECT_TRUE(code == ErrorCode::conflict || code == ErrorCode::not_found) << to_string(code);
+        }
+        EXPECT_FALSE(catalog().find(made.id));
+    }
 }
 
 TEST_F(CheckpointTest, OneMadeBeforeTheTemplateChangedIsRestoredByItsIdOnly)

@@ -1,11 +1,16 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <csignal>
+#include <filesystem>
 #include <future>
+#include <optional>
 
 #include "daemon/catalog/catalog.h"
 #include "daemon/service/operations.h"
 #include "tests/support/manual_clock.h"
+#include "tests/support/temp_dir.h"
 
 namespace warmd {
 namespace {
@@ -59,6 +64,45 @@ TEST_F(OperationsTest, WhatIsNotAnErrorOfOursIsAnInternalOne)
 {
     const Operation done = operations.wait(submit([](OperationRun&) { throw std::runtime_error{"surprise"}; }).id, 10s);
     EXPECT_EQ(done.error->code(), ErrorCode::internal);
+}
+
+/// While it lives no file of this process grows beyond so many bytes: writes fail as on a full disk, but for the error.
+class FileSizeLimit {
+public:
+    explicit FileSizeLimit(rlim_t bytes)
+    {
+        ::signal(SIGXFSZ, SIG_IGN);
+        ::getrlimit(RLIMIT_FSIZE, &before_);
+        const rlimit limit{.rlim_cur = bytes, .rlim_max = before_.rlim_max};
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    ~FileSizeLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+    FileSizeLimit(const FileSizeLimit&) = delete;
+    FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+private:
+    rlimit before_{};
+};
+
+TEST(OperationsOnAFullDiskTest, AnEndThatCannotBeRecordedIsToldAndRecordedLater)
+{
+    const test::TempDir directory;
+    Catalog catalog{(directory.path() / "catalog.sqlite").string()};
+    test::ManualClock clock;
+    Operations operations{catalog, clock, 1, 2};
+    std::optional<FileSizeLimit> limit;
+    const Operation submitted = operations.submit(
+        {}, [&](OperationRun&) { limit.emplace(std::filesystem::file_size(directory.path() / "catalog.sqlite-wal")); });
+    EXPECT_EQ(operations.wait(submitted.id, 10s).state, OperationState::succeeded);
+    EXPECT_EQ(catalog.get(submitted.id).state, OperationState::queued) << "the limit has no effect";
+    EXPECT_EQ(operations.list(Page::all()).at(0).state, OperationState::succeeded);
+    EXPECT_EQ(operations.active(), 0);
+    operations.record_ends();
+    EXPECT_EQ(catalog.get(submitted.id).state, OperationState::queued) << "the limit has no effect";
+    limit.reset();
+    operations.record_ends();
+    EXPECT_EQ(catalog.get(submitted.id).state, OperationState::succeeded);
+    EXPECT_EQ(operations.get(submitted.id).state, OperationState::succeeded);
 }
 
 TEST_F(OperationsTest, TheQueueHasABound)

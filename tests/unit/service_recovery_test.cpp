@@ -1,5 +1,7 @@
 #include "daemon/service/recovery.h"
 
+#include <fstream>
+
 #include "tests/support/service_fixture.h"
 
 namespace warmd {
@@ -71,7 +73,7 @@ TEST_F(RecoveryTest, HalfMadeCheckpointsFailAndTheirFilesGo)
             raw.save(half);
             StagedTarball staged = files.stage(half.id);
             staged.write("half");
-            if (state == CheckpointState::verifying) staged.publish();
+            if (state == CheckpointState::verifying) staged.publish(half);
             else staged.write("more");
         }
     });
@@ -94,15 +96,125 @@ TEST_F(RecoveryTest, ADeletionThatWasBegunIsFinished)
     EXPECT_EQ(files_in("checkpoints"), 0U);
 }
 
-TEST_F(RecoveryTest, AMissingTarballIsQuarantinedAndAnUnknownOneIsLeftAlone)
+TEST_F(RecoveryTest, ASweepMendsCheckpointsThatNobodyWorksOn)
+{
+    const Checkpoint kept = checkpoint();
+    const auto left = [&](const std::string& id, CheckpointState state) {
+        Checkpoint half = kept;
+        half.id = CheckpointId{id};
+        half.state = state;
+        std::filesystem::copy_file(store().path_of(kept.id), store().path_of(half.id));
+        catalog().save(half);
+    };
+    left("ckpt-half", CheckpointState::dumping);
+    left("ckpt-going", CheckpointState::deleting);
+    left("ckpt-busy", CheckpointState::dumping);
+    reconcile_checkpoints(catalog(), store(), [](const CheckpointId& id) { return id.value() == "ckpt-busy"; });
+    EXPECT_EQ(catalog().get(CheckpointId{"ckpt-half"}).state, CheckpointState::failed);
+    EXPECT_EQ(catalog().get(CheckpointId{"ckpt-busy"}).state, CheckpointState::dumping);
+    EXPECT_EQ(catalog().get(kept.id).state, CheckpointState::available);
+    EXPECT_EQ(files_in("checkpoints"), 4U);
+    service().reconcile();
+    EXPECT_FALSE(catalog().find(CheckpointId{"ckpt-going"}));
+    EXPECT_EQ(catalog().get(CheckpointId{"ckpt-busy"}).state, CheckpointState::failed);
+    EXPECT_EQ(files_in("checkpoints"), 2U);
+}
+
+TEST_F(RecoveryTest, AMissingTarballIsQuarantinedAndItsManifestStays)
 {
     const Checkpoint made = checkpoint();
-    while_stopped([&made](Catalog&, TarballStore& files) {
-        files.remove(made.id);
-        files.stage(CheckpointId{"ckpt-unknown"}).publish();
-    });
+    while_stopped([&made](Catalog&, TarballStore& files) { std::filesystem::remove(files.path_of(made.id)); });
     EXPECT_EQ(catalog().get(made.id).state, CheckpointState::quarantined);
-    EXPECT_EQ(files_in("checkpoints"), 1U);
+    EXPECT_TRUE(store().read_manifest(made.id));
+}
+
+TEST_F(RecoveryTest, ATarballWithoutRowAndManifestIsLeftAlone)
+{
+    while_stopped([](Catalog&, TarballStore& files) {
+        std::ofstream{files.path_of(CheckpointId{"ckpt-unknown"})} << "?";
+        std::ofstream{files.path_of(CheckpointId{"ckpt-torn"})} << "?";
+        std::ofstream{files.manifest_path_of(CheckpointId{"ckpt-torn"})} << "{\"format\":1";
+    });
+    EXPECT_TRUE(catalog().checkpoints(Page::all()).empty());
+    EXPECT_EQ(files_in("checkpoints"), 3U);
+}
+
+TEST_F(RecoveryTest, ATarballWithAManifestAndWithoutARowGetsOne)
+{
+    const Checkpoint made = checkpoint();
+    const Checkpoint cut = checkpoint();
+    while_stopped([&](Catalog& raw, TarballStore& files) {
+        for (const Checkpoint& each : {made, cut}) raw.erase(each.id);
+        std::filesystem::resize_file(files.path_of(cut.id), 10);
+    });
+    const Checkpoint again = catalog().get(made.id);
+    EXPECT_EQ(again.state, CheckpointState::available);
+    EXPECT_EQ(again.sha256, made.sha256);
+    EXPECT_EQ(again.environment, made.environment);
+    EXPECT_EQ(catalog().get(cut.id).state, CheckpointState::quarantined);
+    EXPECT_EQ(finish(service().restore(made.id)).state, OperationState::succeeded);
+}
+
+TEST_F(RecoveryTest, AManifestWithoutRowAndTarballIsRemoved)
+{
+    const Checkpoint made = checkpoint();
+    while_stopped([&made](Catalog& raw, TarballStore& files) {
+        raw.erase(made.id);
+        std::filesystem::remove(files.path_of(made.id));
+        std::ofstream{files.manifest_path_of(CheckpointId{"notes"})} << "{}";
+    });
+    EXPECT_FALSE(catalog().find(made.id));
+    EXPECT_EQ(store().manifests(), std::vector<CheckpointId>{CheckpointId{"notes"}});
+}
+
+TEST_F(RecoveryTest, ACheckpointOfAnOlderWarmdGetsAManifest)
+{
+    const Checkpoint made = checkpoint();
+    while_stopped([&made](Catalog&, TarballStore& files) { std::filesystem::remove(files.manifest_path_of(made.id)); });
+    catalog();
+    EXPECT_EQ(store().read_manifest(made.id)->sha256, made.sha256);
+    while_stopped(
+        [&made](Catalog&, TarballStore& files) { std::ofstream{files.manifest_path_of(made.id)} << "damaged"; });
+    catalog();
+    EXPECT_EQ(store().read_manifest(made.id)->sha256, made.sha256);
+}
+
+TEST_F(RecoveryTest, WhereRowAndManifestDifferTheManifestCounts)
+{
+    const Checkpoint made = checkpoint();
+    while_stopped([&made](Catalog& raw, TarballStore&) {
+        Checkpoint wrong = made;
+        wrong.sha256[3] = wrong.sha256[3] == '0' ? '1' : '0';
+        wrong.environment["kernel"] = "another";
+        raw.save(wrong);
+    });
+    const Checkpoint mended = catalog().get(made.id);
+    EXPECT_EQ(mended.state, CheckpointState::available);
+    EXPECT_EQ(mended.sha256, made.sha256);
+    EXPECT_EQ(mended.environment, made.environment);
+    EXPECT_EQ(mended.phases, made.phases);
+    EXPECT_EQ(mended.available_at, made.available_at);
+}
+
+TEST_F(RecoveryTest, FilesOfAFailedCheckpointThatCouldNotBeRemovedGoAtTheNextStart)
+{
+    const Checkpoint made = checkpoint();
+    while_stopped([&made](Catalog& raw, TarballStore&) {
+        Checkpoint failed = made;
+        failed.state = CheckpointState::failed;
+        raw.save(failed);
+    });
+    EXPECT_EQ(catalog().get(made.id).state, CheckpointState::failed);
+    EXPECT_EQ(files_in("checkpoints"), 0U);
+}
+
+TEST_F(RecoveryTest, ContainersOfInstancesThatTheCatalogHasLostAreRemoved)
+{
+    const Instance lost = warm();
+    stop();
+    std::filesystem::remove(directory.path() / "catalog.sqlite");
+    EXPECT_FALSE(catalog().find(lost.id));
+    EXPECT_TRUE(engine.container_names().empty());
 }
 
 TEST_F(RecoveryTest, HalfMadeInstancesAreTerminatedWithTheirContainers)

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "daemon/base/sha256.h"
+#include "daemon/store/manifest.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/expect_error.h"
 
@@ -32,11 +33,13 @@ unsigned mode_of(const fs::path& path)
 
 class TarballStoreTest : public ::testing::Test {
 protected:
-    PublishedTarball put(const std::string& name, std::string_view content)
+    Checkpoint put(const std::string& name, std::string_view content)
     {
-        StagedTarball staged = store.stage(CheckpointId{name});
+        Checkpoint checkpoint{.id = CheckpointId{name}, .template_name = TemplateName{"quick"}};
+        StagedTarball staged = store.stage(checkpoint.id);
         staged.write(content);
-        return staged.publish();
+        staged.publish(checkpoint);
+        return checkpoint;
     }
     [[nodiscard]] bool scratch_is_empty() const { return fs::is_empty(store.scratch()); }
 
@@ -54,7 +57,8 @@ TEST_F(TarballStoreTest, PublishesWhatWasWritten)
         staged.write(piece);
         content += piece;
     }
-    const PublishedTarball published = staged.publish();
+    Checkpoint published{.id = id};
+    staged.publish(published);
     EXPECT_EQ(published.size_bytes, content.size());
     EXPECT_EQ(published.sha256, sha256_hex(content));
     EXPECT_EQ(read_file(store.path_of(id)), content);
@@ -63,7 +67,7 @@ TEST_F(TarballStoreTest, PublishesWhatWasWritten)
 
 TEST_F(TarballStoreTest, PublishesAnEmptyTarball)
 {
-    const PublishedTarball published = put("ckpt-1", "");
+    const Checkpoint published = put("ckpt-1", "");
     EXPECT_EQ(published.size_bytes, 0U);
     EXPECT_EQ(published.sha256, sha256_hex(""));
 }
@@ -104,7 +108,9 @@ TEST_F(TarballStoreTest, MovingAStagedTarballMovesTheDutyToDiscardIt)
     }
     EXPECT_FALSE(scratch_is_empty());
     moved->write("b");
-    EXPECT_EQ(moved->publish().sha256, sha256_hex("ab"));
+    Checkpoint published{.id = id};
+    moved->publish(published);
+    EXPECT_EQ(published.sha256, sha256_hex("ab"));
     moved.reset();
     EXPECT_EQ(read_file(store.path_of(id)), "ab");
 }
@@ -114,7 +120,8 @@ TEST_F(TarballStoreTest, RefusesToStageTheSameCheckpointTwiceAndKeepsTheFirst)
     StagedTarball first = store.stage(id);
     first.write("first");
     expect_error(ErrorCode::internal, [this] { store.stage(id); });
-    first.publish();
+    Checkpoint published{.id = id};
+    first.publish(published);
     EXPECT_EQ(read_file(store.path_of(id)), "first");
 }
 
@@ -147,11 +154,47 @@ TEST_F(TarballStoreTest, ALinkInPlaceOfATarballIsCorrupt)
     expect_error(ErrorCode::corrupt, [this] { static_cast<void>(store.open(id, 7)); });
 }
 
+TEST_F(TarballStoreTest, PutsAManifestBesideTheTarballThatSaysWhatTheRowSays)
+{
+    const Checkpoint published = put("ckpt-1", "content");
+    EXPECT_EQ(mode_of(store.manifest_path_of(id)), 0600U);
+    const auto read = store.read_manifest(id);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(encode_manifest(*read), encode_manifest(published));
+    EXPECT_EQ(read->sha256, sha256_hex("content"));
+    EXPECT_EQ(store.manifests(), std::vector<CheckpointId>{id});
+}
+
+TEST_F(TarballStoreTest, ReplacesAManifest)
+{
+    Checkpoint published = put("ckpt-1", "content");
+    published.image = "another";
+    store.write_manifest(published);
+    EXPECT_EQ(store.read_manifest(id)->image, "another");
+    EXPECT_TRUE(scratch_is_empty());
+}
+
+TEST_F(TarballStoreTest, NoManifestIsNoErrorAndADamagedOneIs)
+{
+    EXPECT_FALSE(store.read_manifest(id));
+    put("ckpt-1", "content");
+    fs::copy_file(store.manifest_path_of(id), store.manifest_path_of(CheckpointId{"ckpt-2"}));
+    const Error another = expect_error(ErrorCode::corrupt,
+                                       [this] { static_cast<void>(store.read_manifest(CheckpointId{"ckpt-2"})); });
+    EXPECT_EQ(another.cause(), "it is that of ckpt-1");
+    fs::resize_file(store.manifest_path_of(id), 20);
+    expect_error(ErrorCode::corrupt, [this] { static_cast<void>(store.read_manifest(id)); });
+    fs::remove(store.manifest_path_of(id));
+    fs::create_symlink("/etc/passwd", store.manifest_path_of(id));
+    expect_error(ErrorCode::corrupt, [this] { static_cast<void>(store.read_manifest(id)); });
+}
+
 TEST_F(TarballStoreTest, RemovesATarballAndIsContentWhenThereIsNone)
 {
     put("ckpt-1", "content");
     store.remove(id);
     EXPECT_FALSE(fs::exists(store.path_of(id)));
+    EXPECT_FALSE(fs::exists(store.manifest_path_of(id)));
     EXPECT_NO_THROW(store.remove(id));
 }
 
@@ -205,8 +248,36 @@ TEST_F(TarballStoreTest, LeavesNoTarballWhenPublishingFails)
     StagedTarball staged = store.stage(id);
     staged.write("content");
     fs::create_directories(store.path_of(id) / "in the way");
-    expect_error(ErrorCode::internal, [&staged] { staged.publish(); });
+    Checkpoint published{.id = id};
+    expect_error(ErrorCode::internal, [&] { staged.publish(published); });
     EXPECT_TRUE(fs::is_directory(store.path_of(id)));
+    {
+        const StagedTarball discarded = std::move(staged);
+    }
+    EXPECT_FALSE(fs::exists(store.manifest_path_of(id)));
+    EXPECT_TRUE(scratch_is_empty());
+}
+
+TEST_F(TarballStoreTest, LeavesAPartOfTheDiskFreeUnlessToldOtherwise)
+{
+    EXPECT_EQ(store.ledger().floor(), std::min<std::uint64_t>(std::uint64_t{1} << 30U, store.space().total_bytes / 20));
+    EXPECT_EQ((TarballStore{directory / "other", 0}.ledger().floor()), 0U);
+}
+
+TEST_F(TarballStoreTest, ATarballThatGrowsBeyondItsRoomIsRefusedAndLeavesNothing)
+{
+    std::uint64_t free = std::uint64_t{1} << 20U;
+    TarballStore little{directory / "other", 0, [&free] { return free; }};
+    {
+        SpaceLedger::Reservation room{little.ledger()};
+        ASSERT_EQ(room.raise(1000), 0U);
+        StagedTarball staged = little.stage(id, &room);
+        free = 0;
+        staged.write(std::string(1000, 'x'));
+        expect_error(ErrorCode::no_space, [&staged] { staged.write("x"); });
+    }
+    EXPECT_TRUE(fs::is_empty(little.scratch()));
+    EXPECT_EQ(little.ledger().reserved(), 0U);
 }
 
 TEST_F(TarballStoreTest, SaysHowMuchSpaceIsLeft) { EXPECT_GT(store.free_bytes(), 0U); }

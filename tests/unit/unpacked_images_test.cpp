@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "daemon/base/sha256.h"
+#include "tests/support/raw_tar.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/expect_error.h"
 #include "tests/unit/tar_archive.h"
@@ -37,6 +38,23 @@ std::string tarball_with(const std::string& pages)
          {.name = "checkpoint/pages-1.img", .content = pages},
          {.name = "checkpoint/utsns-11.img", .content = kUtsMagic + std::string("\x03\0\0\0\x0A\x01h", 7)},
          {.name = "rootfs-diff.tar", .content = "changes"}});
+}
+
+TEST(ImageUnpacker, AMemberWithoutANameIsDamage)
+{
+    // libarchive takes a file whose name ends in a slash for a directory, and then its content for a header.
+    const std::string tarball = test::RawTar{}.add("a/", "content").add("checkpoint/inventory.img", "x").end();
+    const test::TempDir directory;
+    std::size_t at = 0;
+    expect_error(ErrorCode::corrupt, [&] {
+        unpack_images(
+            [&](std::span<char> buffer) {
+                const std::size_t count = tarball.copy(buffer.data(), buffer.size(), at);
+                at += count;
+                return count;
+            },
+            directory.path());
+    });
 }
 
 class UnpackedImagesTest : public ::testing::Test {
@@ -167,6 +185,64 @@ TEST_F(UnpackedImagesTest, OnesOfAnotherBootAreNotOpened)
     EXPECT_FALSE(images.open(id, sum, {}));
     write_file(manifest, "{");
     EXPECT_FALSE(images.open(id, sum, {}));
+}
+
+TEST_F(UnpackedImagesTest, OnesOfAnotherBootAreTakenWhenTheirSumsAreRight)
+{
+    unpack(id);
+    const fs::path manifest = directory / "unpacked/ckpt-1/manifest.json";
+    const auto of_another_boot = [&] {
+        std::string text = read_file(manifest);
+        const std::size_t at = text.find("\"boot\":\"") + 8;
+        text[at] = text[at] == '0' ? '1' : '0';
+        write_file(manifest, text);
+    };
+    of_another_boot();
+    const auto unread = [](std::span<char>) -> std::size_t { throw Error{ErrorCode::internal, "it was read"}; };
+    images.unpack(id, sum, unread);
+    EXPECT_TRUE(images.open(id, sum, {}));
+    of_another_boot();
+    ASSERT_EQ(::chmod(pages().c_str(), 0600), 0);
+    write_file(pages(), std::string(299'999, 'p') + "q");
+    expect_error(ErrorCode::internal, [&] { images.unpack(id, sum, unread); });
+    unpack(id);
+    EXPECT_EQ(read_file(pages()), std::string(300'000, 'p'));
+}
+
+TEST_F(UnpackedImagesTest, LinksThatOthersMakeShow)
+{
+    unpack(id);
+    fs::create_hard_link(pages(), directory / "link");
+    EXPECT_FALSE(images.open(id, sum, {}));
+}
+
+TEST_F(UnpackedImagesTest, HoldsThatEndInAnyOrderLeaveThemAsTheyWere)
+{
+    unpack(id);
+    auto first = images.open(id, sum, "inst-1");
+    auto second = images.open(id, sum, "inst-2");
+    ASSERT_TRUE(first && second);
+    first.reset();
+    EXPECT_TRUE(images.open(id, sum, "inst-3"));
+    second.reset();
+    EXPECT_TRUE(images.open(id, sum, {}));
+}
+
+TEST_F(UnpackedImagesTest, ACheckReadsThemAndDropsDamagedOnes)
+{
+    using Check = UnpackedImages::Check;
+    EXPECT_EQ(images.check(id, sum), Check::none);
+    unpack(id);
+    std::uint64_t read = 0;
+    EXPECT_EQ(images.check(id, sum, [&read](std::uint64_t bytes) { read += bytes; }), Check::intact);
+    EXPECT_GT(read, 300'000U);
+    EXPECT_EQ(images.check(id, std::string(64, '0')), Check::dropped);
+    EXPECT_EQ(images.check(id, sum), Check::none);
+    unpack(id);
+    expect_error(ErrorCode::cancelled, [&] {
+        images.check(id, sum, [](std::uint64_t) { throw Error{ErrorCode::cancelled, "enough"}; });
+    });
+    EXPECT_TRUE(images.open(id, sum, {}));
 }
 
 TEST_F(UnpackedImagesTest, ATarballOfAnotherSumIsCorruptAndLeavesNothing)
