@@ -245,9 +245,15 @@ PASS(int, ftruncate64, (int fd, off64_t size), (fd, size), kFtruncate, fd, nullp
 PASS(int, rename, (const char* from, const char* to), (from, to), kRename, -1, from, noexcept)
 PASS(int, unlink, (const char* path), (path), kUnlink, -1, path, noexcept)
 PASS(int, unlinkat, (int fd, const char* path, int flags), (fd, path, flags), kUnlink, fd, nullptr, noexcept)
-PASS(int, remove, (const char* path), (path), kUnlink, -1, path, noexcept)
 PASS(int, mkdir, (const char* path, mode_t mode), (path, mode), kMkdir, -1, path, noexcept)
 PASS(int, rmdir, (const char* path), (path), kRmdir, -1, path, noexcept)
+
+/// As the C library's, whose own calls do not come by here.
+extern "C" int remove(const char* path) noexcept
+{
+    const int result = unlink(path);
+    return result != 0 && errno == EISDIR ? rmdir(path) : result;
+}
 PASS(int, link, (const char* from, const char* to), (from, to), kLink, -1, to, noexcept)
 PASS(int, symlink, (const char* from, const char* to), (from, to), kSymlink, -1, to, noexcept)
 PASS(ssize_t, send, (int fd, const void* data, size_t size, int flags), (fd, data, size, flags), kSend, fd, nullptr)

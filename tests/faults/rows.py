@@ -1160,7 +1160,9 @@ def perform_strace(job, result):
             world, history = bench.world, bench.history()
             world.terminate()
             trace = world.directory / "trace"
-            world.wrapper = ["strace", "-f", "-y", "-o", str(trace), "-e", "trace=open,openat,creat," + ",".join(OF_STRACE)]
+            # strace is given the library as well, and that takes itself out of the environment.
+            world.wrapper = ["strace", "-f", "-y", "-E", f"LD_PRELOAD={world.library}", "-E", f"WARMD_FAILPOINTS={world.failpoints.path}",
+                             "-o", str(trace), "-e", "trace=open,openat,creat," + ",".join(OF_STRACE)]
             world.failpoints.arm(Failpoints.COUNT, kinds=FILES, prefix=str(world.state))
             world.start()
             for name in ("Warm", "CheckpointTemplate", "RestoreLinked", "RestoreArchive", "RestoreUnpacking", "Delete", "Lease"):
