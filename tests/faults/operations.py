@@ -118,10 +118,10 @@ class Restore(Step):
     def act(self, world, history, key):
         row, outcome = operation(world, history, "POST", f"/v1/checkpoints/{self.checkpoint}/restore{self.query}", key)
         if not outcome.code:
-            memory = memory_in(world, row["instance"])
-            if memory != history.checkpoints[self.checkpoint]:
+            memory, dumped = memory_in(world, row["instance"]), history.checkpoints[self.checkpoint]
+            if memory is not None and memory != dumped:
                 raise Failure(f"I1: checkpoint {self.checkpoint} was restored as something else")
-            history.instances[row["instance"]] = memory
+            history.instances[row["instance"]] = dumped
         return outcome
 
 

@@ -52,7 +52,13 @@ def plan(options):
 def perform(job):
     harness.patience = 5 if job["podman"] else 2
     result = {"cases": 0, "counts": {}, "failures": []}
-    ROWS[job["family"]][1](job, result)
+    try:
+        ROWS[job["family"]][1](job, result)
+    finally:
+        # A daemon that outlives its row takes the next one's containers for nobody's.
+        for bench in Bench.open:
+            bench.close()
+        Bench.open.clear()
     return result
 
 
@@ -63,7 +69,10 @@ def count(result, key, by=1):
 class Bench:
     """A world for many cases, one after the other: it is tidied in between, and made anew after a failure."""
 
+    open = []
+
     def __init__(self, job, podman_timeout="5s", environment=None, start=True):
+        Bench.open.append(self)
         self.job = job
         self.podman_timeout = "60s" if job["podman"] else podman_timeout
         self.environment = environment
@@ -145,8 +154,9 @@ class Bench:
             self.renew(keep=self.job["keep"])
 
     def close(self):
-        if self.world is not None:
-            self.world.close()
+        world, self.world = self.world, None
+        if world is not None:
+            world.close()
 
 
 class Enough(Exception):
