@@ -35,6 +35,12 @@ Error has_ended(const Lease& lease)
 
 std::string megabytes(std::uint64_t bytes) { return std::to_string(bytes >> 20U) + " MiB"; }
 
+Error as_error(const std::exception& failure)
+{
+    const auto* const known = dynamic_cast<const Error*>(&failure);
+    return known != nullptr ? *known : Error{ErrorCode::internal, failure.what()};
+}
+
 }  // namespace
 
 /// Counted by `plan`, given back by `finish` or at its end.
@@ -311,12 +317,12 @@ void Pools::submit(Fill fill)
                                           : restore_.run(fill.checkpoint, {.pooled = true}, run);
                 add(fill, made);
             } catch (const std::exception& error) {
-                failed(fill, error.what());
+                failed(fill, as_error(error));
                 throw;
             }
         });
     } catch (const std::exception& error) {
-        failed(fill, error.what());
+        failed(fill, as_error(error));
     }
 }
 
@@ -340,21 +346,29 @@ void Pools::add(const Fill& fill, const Instance& instance)
     hand_out(pool);
 }
 
-void Pools::failed(const Fill& fill, const std::string& why)
+void Pools::failed(const Fill& fill, const Error& why)
 {
     const std::scoped_lock lock{mutex_};
     fill.ticket->finish();
     Pool& pool = pools_[fill.name];
+    const std::string what = "no instance of \"" + fill.name.value() + "\" could be made";
+    if (why.code() == ErrorCode::no_space) {  // nor will another one be
+        turn_away(
+            pool, [](const Waiter&) { return true; },
+            Error{ErrorCode::no_space, what}
+                .with_cause(why.what())
+                .with_hint("free some: warmctl df, warmctl prune, warmctl instance rm"));
+    }
     if (!fill.checkpoint.empty()) {
         if (fill.checkpoint != pool.checkpoint) return;  // that of another says nothing
-        pool.last_failure = why;
+        pool.last_failure = why.what();
         pool.retry_at = clock_.steady_now() + delay_after(++pool.failures);
         return;
     }
     // Nothing is left to try for those who wait for a cold start.
     turn_away(
         pool, [](const Waiter& waiter) { return waiter.cold; },
-        Error{ErrorCode::not_ready, "no instance of \"" + fill.name.value() + "\" could be made"}.with_cause(why));
+        Error{ErrorCode::not_ready, what}.with_cause(why.what()));
 }
 
 void Pools::turn_away(Pool& pool, const std::function<bool(const Waiter&)>& which, const Error& why)

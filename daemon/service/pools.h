@@ -145,7 +145,7 @@ private:
     void end_leases();
     void submit(Fill fill);
     void add(const Fill& fill, const Instance& instance);
-    void failed(const Fill& fill, const std::string& why);
+    void failed(const Fill& fill, const Error& why);
     void end(const LeaseId& id, LeaseState state, const std::string& reason);
     void end_use(const LeaseId& id);
     void tell(const Announce& announce, const Template& from, bool can_restore) const;

@@ -143,7 +143,9 @@ std::unique_ptr<UnpackedImages::Hold> Restore::hold_images(const Checkpoint& che
         });
     });
     if (auto images = unpacked.open(checkpoint.id, checkpoint.sha256, hostname)) return images;
-    throw Error{ErrorCode::no_space, "the images of checkpoint " + checkpoint.id.value() + " were dropped at once"};
+    const std::string images = "the unpacked images of checkpoint " + checkpoint.id.value();
+    if (!unpacked.has(checkpoint.id)) throw Error{ErrorCode::no_space, images + " were dropped at once"};
+    throw Error{ErrorCode::internal, images + " cannot be used"}.with_hint("journalctl -u warmd says why");
 }
 
 void Restore::restore_archive(const Checkpoint& checkpoint, const RestoreSpec& spec, Instance& instance,

@@ -98,7 +98,7 @@ public:
             take(entry);
         }
         if (!found_) unsupported("there are none");
-        if (archive_write_close(out_.get()) < ARCHIVE_WARN) refuse(out_.get(), "writing the rest of the tarball");
+        if (archive_write_close(out_.get()) < ARCHIVE_WARN) fail_writing();
         drain();
         sums_.rest = rest_sum_.hex_digest();
         return std::move(sums_);
@@ -110,6 +110,7 @@ private:
         auto& unpacker = *static_cast<Unpacker*>(self);
         const ssize_t count = ::write(unpacker.rest_file_.get(), bytes, size);
         if (count < 0) {
+            unpacker.write_error_ = errno;
             archive_set_error(out, errno, "write error");
             return -1;
         }
@@ -140,10 +141,9 @@ private:
             unpack(std::string{name});
             return;
         }
-        if (archive_write_header(out_.get(), entry) < ARCHIVE_WARN)
-            refuse(out_.get(), "writing the rest of the tarball");
+        if (archive_write_header(out_.get(), entry) < ARCHIVE_WARN) fail_writing();
         each_block([this](const void* bytes, std::size_t size, la_int64_t) {
-            if (archive_write_data(out_.get(), bytes, size) < 0) refuse(out_.get(), "writing the rest of the tarball");
+            if (archive_write_data(out_.get(), bytes, size) < 0) fail_writing();
         });
     }
 
@@ -210,6 +210,14 @@ private:
         }
     }
 
+    /// What the disk does not take says nothing about the tarball; what libarchive cannot write does.
+    [[noreturn]] void fail_writing()
+    {
+        constexpr const char* kAttempted = "write the rest of the tarball";
+        if (write_error_ != 0) throw system_error(kAttempted, write_error_);
+        refuse(out_.get(), kAttempted);
+    }
+
     [[noreturn]] void fail_reading()
     {
         if (input_.failure) std::rethrow_exception(input_.failure);
@@ -225,6 +233,7 @@ private:
     Archive out_{archive_write_new(), &archive_write_free};
     UnpackedSums sums_;
     bool found_ = false;
+    int write_error_ = 0;  // errno of the first
     std::uint64_t unlooked_ = 0;
 };
 

@@ -76,7 +76,7 @@ void write_manifest(const fs::path& images, const Json& manifest)
     const fs::path next = images / (std::string{kManifest} + ".next");
     std::ofstream file{next};
     file << dump_json(manifest) << std::flush;
-    if (!file) throw Error{ErrorCode::no_space, "the manifest of unpacked images cannot be written"};
+    if (!file) throw system_error("write " + next.string(), errno);
     fs::rename(next, images / kManifest);
 }
 
@@ -235,6 +235,13 @@ std::unique_ptr<UnpackedImages::Staged> UnpackedImages::stage(const CheckpointId
         spdlog::warn("checkpoint_id={} is not unpacked: {}", id.value(), error.what());
         return nullptr;
     }
+}
+
+bool UnpackedImages::has(const CheckpointId& id) const
+{
+    const std::scoped_lock lock{mutex_};
+    std::error_code ignored;
+    return fs::exists(images_of(id), ignored);
 }
 
 std::unique_ptr<UnpackedImages::Hold> UnpackedImages::open(const CheckpointId& id, const std::string& sha256,

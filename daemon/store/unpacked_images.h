@@ -86,6 +86,7 @@ public:
     /// what `pace` throws.
     Check check(const CheckpointId& id, const std::string& sha256, const ReadPace& pace = {});
 
+    [[nodiscard]] bool has(const CheckpointId& id) const;
     /// Success when there are none.
     void drop(const CheckpointId& id);
     /// Drops those that were used longest ago and are not held. False when there are none.
@@ -109,8 +110,8 @@ private:
     const std::filesystem::path directory_;
     const std::filesystem::path scratch_;
     const SpaceLedger* const ledger_;
-    std::mutex unpacking_;  // one at a time: it is bound by memory and disk
-    std::mutex mutex_;      // protects what follows, and the directories' names
+    std::mutex unpacking_;      // one at a time: it is bound by memory and disk
+    mutable std::mutex mutex_;  // protects what follows, and the directories' names
     std::map<CheckpointId, Use> uses_;
     std::uint64_t count_ = 0;
 };

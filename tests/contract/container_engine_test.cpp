@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
 #include <future>
+#include <iterator>
 #include <memory>
 #include <thread>
 
@@ -157,6 +159,11 @@ TEST_P(ContainerEngineContract, TheMemoryInUseIsThatOfARunningContainerOnly)
 {
     const ContainerId id = start(spec());
     const auto bytes = engine().memory_in_use(id);
+    std::ifstream controllers{"/sys/fs/cgroup/cgroup.controllers"};
+    const std::string known{std::istreambuf_iterator<char>{controllers}, {}};
+    if (!bytes && known.find("memory") == std::string::npos) {
+        GTEST_SKIP() << "this host's control groups of version 2 count no memory";
+    }
     ASSERT_TRUE(bytes);
     EXPECT_GT(*bytes, 0U);
     EXPECT_LT(*bytes, std::uint64_t{100} << 20U) << "a shell has less";
