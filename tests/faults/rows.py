@@ -32,7 +32,7 @@ def replay(job, number):
 
 def plan(options):
     common = {"warmd": os.path.abspath(options.warmd), "library": os.path.abspath(options.library), "seed": options.seed,
-              "podman": options.podman, "all": options.all, "keep": options.keep, "shares": 4 * max(1, options.jobs), "every": options.every}
+              "podman": options.podman, "all": options.all, "keep": options.keep, "shares": 1 if options.podman else 4 * max(1, options.jobs), "every": options.every}
     jobs = []
     for family, (make, _) in ROWS.items():
         if options.podman and family not in REAL or not options.podman and family == "service":
