@@ -3,7 +3,7 @@
 
 #include "daemon/base/text.h"
 #include "daemon/host/checks.h"
-#include "daemon/host/criu_kernel.h"
+#include "daemon/model/criu_kernel.h"
 
 // CRIU and what it calls.
 

@@ -1,7 +1,7 @@
 #include <sstream>
 
 #include "daemon/host/checks.h"
-#include "daemon/host/criu_kernel.h"
+#include "daemon/model/criu_kernel.h"
 
 // Podman, its runtime and its storage.
 

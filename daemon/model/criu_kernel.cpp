@@ -1,4 +1,4 @@
-#include "daemon/host/criu_kernel.h"
+#include "daemon/model/criu_kernel.h"
 
 #include <array>
 #include <sstream>

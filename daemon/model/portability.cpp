@@ -1,4 +1,4 @@
-#include "daemon/host/portability.h"
+#include "daemon/model/portability.h"
 
 #include <algorithm>
 #include <charconv>
@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "daemon/host/criu_kernel.h"
+#include "daemon/model/criu_kernel.h"
 
 namespace warmd {
 
@@ -61,11 +61,9 @@ std::string missing_flags(const std::string& recorded, const std::string& here)
     if (recorded == here) return {};
     std::istringstream words{here};
     const std::set<std::string> present{std::istream_iterator<std::string>{words}, {}};
-    std::istringstream wanted{recorded};
     std::string missing;
-    for (std::string flag; wanted >> flag;) {
-        if (present.contains(flag) || flags_of_the_kernel().contains(flag)) continue;
-        missing += (missing.empty() ? "" : " ") + flag;
+    for (const std::string& flag : flags_that_count(recorded)) {
+        if (!present.contains(flag)) missing += (missing.empty() ? "" : " ") + flag;
     }
     return missing;
 }
@@ -175,6 +173,16 @@ private:
 std::vector<Difference> compare_hosts(const Environment& recorded, const Environment& here)
 {
     return Comparison{recorded, here}.run();
+}
+
+std::vector<std::string> flags_that_count(const std::string& flags)
+{
+    std::istringstream words{flags};
+    std::vector<std::string> counting;
+    for (std::string flag; words >> flag;) {
+        if (!flags_of_the_kernel().contains(flag)) counting.push_back(std::move(flag));
+    }
+    return counting;
 }
 
 }  // namespace warmd

@@ -28,4 +28,8 @@ using Environment = std::map<std::string, std::string>;
 /// versions have fewer members.
 std::vector<Difference> compare_hosts(const Environment& recorded, const Environment& here);
 
+/// Of the flags of a processor, separated by spaces, those that `compare_hosts` asks for: without the words for what
+/// only kernels use. In their order.
+std::vector<std::string> flags_that_count(const std::string& flags);
+
 }  // namespace warmd

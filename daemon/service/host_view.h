@@ -9,9 +9,9 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/guarded.h"
 #include "daemon/catalog/catalog.h"
-#include "daemon/host/portability.h"
 #include "daemon/model/checkpoint.h"
 #include "daemon/model/difference.h"
+#include "daemon/model/portability.h"
 #include "daemon/ports/container_engine.h"
 
 namespace warmd {

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "daemon/host/checks.h"
-#include "daemon/host/criu_kernel.h"
+#include "daemon/model/criu_kernel.h"
 #include "tests/support/fake_engine.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/temp_dir.h"

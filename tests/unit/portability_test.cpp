@@ -1,4 +1,4 @@
-#include "daemon/host/portability.h"
+#include "daemon/model/portability.h"
 
 #include <gtest/gtest.h>
 
@@ -94,6 +94,12 @@ TEST(Portability, FlagsOfTheKernelItselfDoNotCount)
     EXPECT_EQ(verdicts(with("cpu_flags", "avx ibrs_enhanced md_clear nopl pti rep_good vmx"),
                        with("cpu_flags", "avx hypervisor")),
               Verdicts{});
+}
+
+TEST(Portability, FlagsThatCountAreThoseThatProgramsUse)
+{
+    EXPECT_EQ(flags_that_count("avx avx2 ibrs nopl sse2 vmx"), (std::vector<std::string>{"avx", "avx2", "sse2"}));
+    EXPECT_EQ(flags_that_count(""), std::vector<std::string>{});
 }
 
 TEST(Portability, ASmallerXsaveAreaBlocks)
