@@ -339,16 +339,21 @@ Json encode(const Instance& document)
             {"phases", encode_phases(document.phases)}};
 }
 
+Json encode_differences(const std::vector<Difference>& differences)
+{
+    Json json = Json::array();
+    for (const Difference& one : differences) {
+        json.push_back({{"field", one.field},
+                        {"recorded", one.recorded},
+                        {"here", or_null(one.here)},
+                        {"blocks", one.blocks},
+                        {"why", one.why}});
+    }
+    return json;
+}
+
 Json encode(const CheckpointHere& document)
 {
-    Json differences = Json::array();
-    for (const Difference& one : document.differences) {
-        differences.push_back({{"field", one.field},
-                               {"recorded", one.recorded},
-                               {"here", or_null(one.here)},
-                               {"blocks", one.blocks},
-                               {"why", one.why}});
-    }
     return {{"id", document.id.value()},
             {"template", document.template_name.value()},
             {"template_digest", document.template_digest},
@@ -367,7 +372,7 @@ Json encode(const CheckpointHere& document)
             {"pinned", document.pinned},
             {"phases", encode_phases(document.phases)},
             {"compatible", fits(document.differences)},
-            {"differences", std::move(differences)},
+            {"differences", encode_differences(document.differences)},
             {"environment", document.environment},
             {"statistics", document.statistics}};
 }
@@ -639,36 +644,39 @@ Json encode(const Priming& document)
             {"reason", document.reason}};
 }
 
-Json encode(const Findings& document)
+Json encode(const DoctorReport& document)
 {
     Json findings = Json::array();
-    for (const Finding& finding : document) {
+    for (const Finding& finding : document.findings) {
         findings.push_back({{"check", finding.check},
                             {"status", to_string(finding.status)},
                             {"found", finding.found},
                             {"why", finding.why},
                             {"fix", finding.fix}});
     }
-    return {{"status", to_string(worst(document))}, {"findings", std::move(findings)}};
+    return {{"status", to_string(worst(document.findings))},
+            {"findings", std::move(findings)},
+            {"environment", document.environment}};
 }
 
-Findings decode_findings(const Json& json)
+DoctorReport decode_doctor_report(const Json& json)
 {
     JsonObject object{json};
-    Findings findings;
+    DoctorReport document;
     const Json* const items = object.child("findings");
     if (items == nullptr || !items->is_array()) {
         throw Error{ErrorCode::invalid_argument, "findings must be an array"}.with_field("findings");
     }
     for (const Json& item : *items) {
         JsonObject one{item};
-        findings.push_back({.check = one.text("check"),
-                            .status = decode_word(one, "status", finding_status_from_string),
-                            .found = one.text("found"),
-                            .why = one.text("why"),
-                            .fix = one.text("fix")});
+        document.findings.push_back({.check = one.text("check"),
+                                     .status = decode_word(one, "status", finding_status_from_string),
+                                     .found = one.text("found"),
+                                     .why = one.text("why"),
+                                     .fix = one.text("fix")});
     }
-    return findings;
+    document.environment = object.text_map("environment");
+    return document;
 }
 
 PoolStatus decode_pool(const Json& json)

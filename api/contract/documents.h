@@ -8,9 +8,9 @@
 #include "daemon/base/json.h"
 #include "daemon/model/checkpoint.h"
 #include "daemon/model/difference.h"
+#include "daemon/model/doctor_report.h"
 #include "daemon/model/event.h"
 #include "daemon/model/exec.h"
-#include "daemon/model/finding.h"
 #include "daemon/model/instance.h"
 #include "daemon/model/lease.h"
 #include "daemon/model/operation.h"
@@ -30,6 +30,9 @@ struct CheckpointHere : Checkpoint {
     std::vector<Difference> differences;
 };
 
+/// The `differences` of a checkpoint.
+Json encode_differences(const std::vector<Difference>& differences);
+
 Json encode(const Template& document);
 Json encode(const Instance& document);
 Json encode(const CheckpointHere& document);
@@ -39,15 +42,16 @@ Json encode(const PoolStatus& document);
 Json encode(const Event& document);
 Json encode(const Progress& document);
 Json encode(const Priming& document);
-/// {"status": the worst, "findings": [...]}
-Json encode(const Findings& document);
+/// {"status": the worst of the findings, "findings": [...], "environment": {...}}
+Json encode(const DoctorReport& document);
 
 Instance decode_instance(const Json& json);
 CheckpointHere decode_checkpoint(const Json& json);
 Operation decode_operation(const Json& json);
 Lease decode_lease(const Json& json);
 PoolStatus decode_pool(const Json& json);
-Findings decode_findings(const Json& json);
+/// Of a daemon that does not tell its environment it is empty.
+DoctorReport decode_doctor_report(const Json& json);
 
 /// {"items": [...], "next_cursor": ...}: the cursor is null on the last page.
 template <typename T>

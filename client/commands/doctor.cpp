@@ -21,7 +21,7 @@ std::filesystem::path daemon_program()
 
 /// What `warmd --doctor` finds as root, outside of the service: all, or the one check. Throws Error when it says
 /// nothing.
-Findings examine_here(const std::string& check = {})
+DoctorReport examine_here(const std::string& check = {})
 {
     const std::string command = daemon_program().string() + " --doctor" + (check.empty() ? "" : "=" + check);
     const auto close = [](FILE* pipe) { ::pclose(pipe); };
@@ -34,7 +34,7 @@ Findings examine_here(const std::string& check = {})
         words.append(part.data(), count);
     }
     if (words.empty()) throw Error{ErrorCode::unavailable, command + " found nothing"};
-    return contract::decode_findings(parse_json(words));
+    return contract::decode_doctor_report(parse_json(words));
 }
 
 bool can_examine_here(const ApiClient& api)
@@ -44,11 +44,12 @@ bool can_examine_here(const ApiClient& api)
 
 /// The daemon's findings. What its service may not look at, root looks at from here; and everything, when the daemon
 /// does not answer.
-Findings examine(const ApiClient& api)
+DoctorReport examine(const ApiClient& api)
 {
-    Findings findings;
+    DoctorReport report;
+    Findings& findings = report.findings;
     try {
-        findings = contract::decode_findings(api.get("/v1/doctor"));
+        report = contract::decode_doctor_report(api.get("/v1/doctor"));
         findings.insert(findings.begin(), {.check = "warmd",
                                            .status = FindingStatus::ok,
                                            .found = "answers on " + api.endpoint().text(),
@@ -56,21 +57,21 @@ Findings examine(const ApiClient& api)
                                            .fix = ""});
     } catch (const Unreachable& error) {
         if (!can_examine_here(api)) throw;
-        findings = examine_here();
+        report = examine_here();
         findings.insert(findings.begin(),
                         {.check = "warmd",
                          .status = FindingStatus::problem,
                          .found = error.what(),
                          .why = "without the daemon nothing is warm; `journalctl -u warmd -e` says why it ended",
                          .fix = "systemctl start warmd.socket warmd"});
-        return findings;
+        return report;
     }
     for (Finding& finding : findings) {
         if (finding.check != "criu_check" || finding.status != FindingStatus::skipped || !can_examine_here(api))
             continue;
-        finding = examine_here(finding.check).at(0);
+        finding = examine_here(finding.check).findings.at(0);
     }
-    return findings;
+    return report;
 }
 
 void print(const Output& output, const Findings& findings)
@@ -94,12 +95,13 @@ void add_doctor_command(CLI::App& app, Context& context)
         "Checkpoints and restores a tiny container as the last check. The exit status is 1 when there is a\n"
         "problem. Root sees more: what the daemon's service may not look at, and all but the daemon when it\n"
         "does not run.\n"
-        "Examples: sudo warmctl doctor\n          warmctl doctor --json");
+        "Examples: sudo warmctl doctor\n          sudo warmctl doctor --json > build7.json    (for warmctl fleet "
+        "plan)");
     command->callback([&context] {
-        const Findings findings = examine(context.api());
-        if (worst(findings) == FindingStatus::problem) context.exit_status = kExitFailed;
-        if (context.output.json) return context.output.print_json(contract::encode(findings));
-        print(context.output, findings);
+        const DoctorReport report = examine(context.api());
+        if (worst(report.findings) == FindingStatus::problem) context.exit_status = kExitFailed;
+        if (context.output.json) return context.output.print_json(contract::encode(report));
+        print(context.output, report.findings);
     });
 }
 

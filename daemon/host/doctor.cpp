@@ -5,6 +5,7 @@
 
 #include "daemon/base/error.h"
 #include "daemon/host/checks.h"
+#include "daemon/host/host_environment.h"
 
 namespace warmd {
 
@@ -81,7 +82,7 @@ Finding checks::probe(Probe& probe, const std::stop_token& stop)
     return finding;
 }
 
-Findings Doctor::examine(const std::stop_token& stop, const std::string& only)
+DoctorReport Doctor::examine(const std::stop_token& stop, const std::string& only)
 {
     const std::scoped_lock turn{turn_};
     Examined host{.options = options_, .engine = std::nullopt, .engine_error = std::nullopt};
@@ -90,20 +91,21 @@ Findings Doctor::examine(const std::stop_token& stop, const std::string& only)
     } catch (const Error& error) {
         host.engine_error = error;
     }
-    Findings findings;
+    DoctorReport report;
+    if (host.engine) report.environment = host_environment(*host.engine);
     for (const Check& check : kChecks) {
         if (!only.empty() && only != check.name) continue;
-        findings.push_back(finding_of(check.name, [&] { return check.look(host); }));
+        report.findings.push_back(finding_of(check.name, [&] { return check.look(host); }));
     }
-    if (!only.empty() && only != "probe") return findings;
-    findings.push_back(finding_of("probe", [&]() -> Finding {
+    if (!only.empty() && only != "probe") return report;
+    report.findings.push_back(finding_of("probe", [&]() -> Finding {
         if (!host.engine) return {.status = FindingStatus::skipped, .found = "Podman does not answer"};
         if (checks::cgroups(host).status == FindingStatus::problem) {
             return {.status = FindingStatus::skipped, .found = "CRIU is not started with these control groups"};
         }
         return checks::probe(probe_, stop);
     }));
-    return findings;
+    return report;
 }
 
 }  // namespace warmd

@@ -10,7 +10,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/host/host_files.h"
 #include "daemon/host/probe.h"
-#include "daemon/model/finding.h"
+#include "daemon/model/doctor_report.h"
 #include "daemon/ports/container_engine.h"
 
 namespace warmd {
@@ -36,7 +36,7 @@ public:
     /// Blocks for a few seconds: it asks Podman, writes 64 MiB into the store's file system and reads them, and runs
     /// the probe. One at a time: others wait. Never throws; what cannot be looked at is a finding as well. `only`: the
     /// one check of this name; empty: all.
-    Findings examine(const std::stop_token& stop, const std::string& only = {});
+    DoctorReport examine(const std::stop_token& stop, const std::string& only = {});
 
 private:
     ContainerEngine& engine_;

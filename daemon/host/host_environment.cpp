@@ -54,18 +54,18 @@ std::string xsave_size()
 
 }  // namespace
 
-std::map<std::string, std::string> host_environment(const EngineInfo& engine)
+Environment host_environment(const EngineInfo& engine)
 {
-    std::map<std::string, std::string> environment{{"podman", engine.version},
-                                                   {"runtime", engine.runtime},
-                                                   {"runtime_version", engine.runtime_version},
-                                                   {"criu", engine.criu_version},
-                                                   {"kernel", engine.kernel},
-                                                   {"architecture", engine.architecture},
-                                                   {"storage_driver", engine.storage_driver},
-                                                   {"cpu_model", cpu_info("model name")},
-                                                   {"cpu_flags", sorted_words(cpu_info("flags"))},
-                                                   {"xsave_size", xsave_size()}};
+    Environment environment{{"podman", engine.version},
+                            {"runtime", engine.runtime},
+                            {"runtime_version", engine.runtime_version},
+                            {"criu", engine.criu_version},
+                            {"kernel", engine.kernel},
+                            {"architecture", engine.architecture},
+                            {"storage_driver", engine.storage_driver},
+                            {"cpu_model", cpu_info("model name")},
+                            {"cpu_flags", sorted_words(cpu_info("flags"))},
+                            {"xsave_size", xsave_size()}};
     std::erase_if(environment, [](const auto& entry) { return entry.second.empty(); });
     return environment;
 }

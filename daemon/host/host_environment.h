@@ -1,8 +1,6 @@
 #pragma once
 
-#include <map>
-#include <string>
-
+#include "daemon/model/portability.h"
 #include "daemon/ports/container_engine.h"
 
 namespace warmd {
@@ -10,6 +8,6 @@ namespace warmd {
 /// What a checkpoint taken here depends on, by name: podman, runtime, runtime_version, criu, kernel,
 /// architecture, storage_driver, cpu_model, cpu_flags (sorted, separated by spaces) and xsave_size (bytes).
 /// What is unknown is left out.
-std::map<std::string, std::string> host_environment(const EngineInfo& engine);
+Environment host_environment(const EngineInfo& engine);
 
 }  // namespace warmd

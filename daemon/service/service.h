@@ -138,7 +138,7 @@ public:
     /// What Metrics::text shows beside its own.
     [[nodiscard]] Levels levels(const std::string& version) const;
     /// Looks at all that warmd needs of this machine: see Doctor::examine.
-    Findings doctor(const std::stop_token& stop) { return doctor_.examine(stop); }
+    DoctorReport doctor(const std::stop_token& stop) { return doctor_.examine(stop); }
     /// Asks Podman, reads the catalog, looks at the disk. What is not ok keeps this service from doing its work.
     std::vector<ReadinessCheck> readiness();
 

@@ -206,6 +206,7 @@ TEST_F(ApiTest, TheDoctorTellsWhatItFinds)
     EXPECT_EQ(document.at("findings").at(1).at("check"), "podman_version");
     EXPECT_EQ(document.at("findings").at(1).at("status"), "problem") << "the fake is Podman 0.0";
     EXPECT_EQ(document.at("status"), "problem");
+    EXPECT_EQ(document.at("environment").at("runtime"), engine.info().runtime);
     EXPECT_EQ(get("/v1/doctor?deep=1").status, 400);
     EXPECT_EQ(get("/v1/status").json().at("priming").at("state"), "off");
 }

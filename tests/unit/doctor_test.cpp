@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "daemon/host/checks.h"
+#include "daemon/host/host_environment.h"
 #include "daemon/model/criu_kernel.h"
 #include "tests/support/fake_engine.h"
 #include "tests/support/manual_clock.h"
@@ -55,7 +56,7 @@ protected:
     }
     void take(const std::string& path) { fs::remove(below(path)); }
 
-    Findings examine(const std::string& only = {})
+    DoctorReport examine(const std::string& only = {})
     {
         Probe probe{engine, clock, WARMD_AGENT_PROGRAM};
         Doctor doctor{engine,
@@ -72,7 +73,7 @@ protected:
 
     Finding look(const std::string& check)
     {
-        const Findings found = examine(check);
+        const Findings found = examine(check).findings;
         EXPECT_EQ(found.size(), 1U) << check;
         return found.empty() ? Finding{} : found.front();
     }
@@ -94,7 +95,7 @@ protected:
 
 TEST_F(DoctorTest, AMachineThatHasEverythingHasNoProblem)
 {
-    const Findings findings = examine();
+    const auto [findings, environment] = examine();
     for (const Finding& finding : findings) {
         if (finding.check == "podman_version") continue;  // the fake is Podman 0.0
         EXPECT_NE(finding.status, FindingStatus::problem) << finding.check << ": " << finding.found;
@@ -106,12 +107,13 @@ TEST_F(DoctorTest, AMachineThatHasEverythingHasNoProblem)
     EXPECT_NE(findings.back().found.find("restore"), std::string::npos);
     EXPECT_TRUE(engine.container_names().empty());
     EXPECT_EQ(ran_, "/usr/sbin/criu check 2>&1");
+    EXPECT_EQ(environment, host_environment(engine.info())) << "what a checkpoint made here would record";
 }
 
 TEST_F(DoctorTest, WithoutPodmanItSaysSoAndSkipsWhatPodmanWouldTell)
 {
     engine.fail_next("info", Error{ErrorCode::unavailable, "cannot connect to Podman"});
-    const Findings findings = examine();
+    const auto [findings, environment] = examine();
     EXPECT_EQ(findings.front().status, FindingStatus::problem);
     EXPECT_EQ(findings.front().fix, "systemctl enable --now podman.socket");
     for (const char* const name : {"podman_version", "runtime", "storage_driver", "criu_and_kernel", "probe"}) {
@@ -121,6 +123,7 @@ TEST_F(DoctorTest, WithoutPodmanItSaysSoAndSkipsWhatPodmanWouldTell)
         EXPECT_EQ(found->status, FindingStatus::skipped) << name;
     }
     EXPECT_EQ(worst(findings), FindingStatus::problem);
+    EXPECT_EQ(environment, Environment{});
 
     take("/usr/bin/podman");
     engine.fail_next("info", Error{ErrorCode::unavailable, "cannot connect to Podman"});

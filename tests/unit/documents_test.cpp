@@ -194,6 +194,30 @@ TEST(CheckpointDocument, ComesBackAsItWentOut)
     EXPECT_EQ(in.statistics, out.statistics);
 }
 
+TEST(DoctorDocument, ComesBackAsItWentOut)
+{
+    const DoctorReport out{.findings = {{.check = "podman",
+                                         .status = FindingStatus::advice,
+                                         .found = "it is old",
+                                         .why = "new ones are faster",
+                                         .fix = "apt-get install podman"}},
+                           .environment = {{"criu", "4.1"}, {"cpu_flags", "avx sse"}}};
+    const Json document = sent(encode(out));
+    EXPECT_EQ(document.at("status"), "advice");
+    const DoctorReport in = decode_doctor_report(document);
+    EXPECT_EQ(in.findings, out.findings);
+    EXPECT_EQ(in.environment, out.environment);
+}
+
+TEST(DoctorDocument, OfAnEarlierDaemonHasNoEnvironment)
+{
+    Json document = encode(DoctorReport{.findings = {}, .environment = {{"criu", "4.1"}}});
+    document.erase("environment");
+    EXPECT_EQ(decode_doctor_report(document).environment, Environment{});
+    document["environment"] = "none";
+    expect_error(ErrorCode::invalid_argument, [&] { decode_doctor_report(document); });
+}
+
 std::vector<Deletion> some_deletions()
 {
     std::vector<Deletion> deletions;
