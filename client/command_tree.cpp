@@ -70,6 +70,8 @@ std::size_t distance(std::string_view a, std::string_view b)
 std::string placeholder(const CLI::Option& option)
 {
     if (option.get_positional()) return option.get_name(true);
+    // --checkpoint FILE wants no id of a checkpoint.
+    if (option.get_type_name() == "FILE") return "FILE";
     std::string name = option.get_lnames().empty() ? "" : option.get_lnames().front();
     std::transform(name.begin(), name.end(), name.begin(),
                    [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });

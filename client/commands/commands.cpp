@@ -46,6 +46,7 @@ void add_commands(CLI::App& app, Context& context)
     add_bench_command(app, context);
     add_why_command(app, context);
     add_doctor_command(app, context);
+    add_fleet_command(app, context);
     add_df_command(app, context);
     add_prune_command(app, context);
     add_status_command(app, context);

@@ -46,6 +46,7 @@ void add_prune_command(CLI::App& app, Context& context);
 void add_transfer_commands(CLI::App& command, Context& context);
 void add_why_command(CLI::App& app, Context& context);
 void add_doctor_command(CLI::App& app, Context& context);
+void add_fleet_command(CLI::App& app, Context& context);
 void add_watch_command(CLI::App& app, Context& context);
 void add_events_command(CLI::App& app, Context& context);
 void add_whoami_command(CLI::App& app, Context& context);

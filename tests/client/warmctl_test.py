@@ -765,6 +765,9 @@ class Looking(Case):
         status, out, err = self.run_it("doctor", "--json")
         self.assertEqual(status, 1)
         self.assertEqual(json.loads(out)["findings"][1:], [good, bad])
+        self.assertEqual(json.loads(out)["environment"], {}, "of a daemon that does not tell it")
+        self.daemon.answers["GET /v1/doctor"] = {"status": "ok", "findings": [good], "environment": {"criu": "4.1"}}
+        self.assertEqual(json.loads(self.run_it("doctor", "--json")[1])["environment"], {"criu": "4.1"})
 
     def test_events_go_on_after_a_broken_stream(self):
         self.daemon.answers["GET /v1/events"] = [
@@ -940,6 +943,98 @@ class Store(Case):
     def test_why_of_a_template_that_is_not_there(self):
         self.daemon.answers["GET /v1/templates"]["items"] = [{"name": "octave", "digest": "d"}]
         self.assertIn("next:  did you mean octave?", self.run_it("why", "octvae")[2])
+
+
+OLD = {"podman": "5.4.2", "runtime": "crun", "criu": "4.1.1", "kernel": "6.12.48-amd64", "architecture": "amd64",
+       "cpu_model": "Old CPU", "cpu_flags": "avx avx2 fpu sse2", "xsave_size": "832"}
+NEW = OLD | {"cpu_model": "New CPU", "cpu_flags": "avx avx2 avx512f fpu sse2", "xsave_size": "2696"}
+
+
+class Fleet(Case):
+    """The daemon is never asked."""
+
+    def tearDown(self):
+        self.assertEqual(self.asked(), [])
+
+    def file(self, name, document):
+        path = self.folder / name
+        path.write_text(document if isinstance(document, str) else json.dumps(document))
+        return str(path)
+
+    def agent(self, name, environment, *findings):
+        return self.file(name + ".json", {"status": "ok", "findings": list(findings), "environment": environment})
+
+    def test_plan_says_where_to_warm_so_that_every_agent_restores(self):
+        files = [self.agent("build1", NEW), self.agent("build2", OLD), self.agent("build3", NEW)]
+        status, out, err = self.run_it("fleet", "plan", *files)
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, r"(?m)^CLASS +AGENT +ARCHITECTURE .*\n1 +build1 +amd64 .* New CPU\n1 +build3 .*\n2 +build2 ")
+        self.assertRegex(out, r"(?m)^MADE ON +ON 1 +ON 2\n1 \(build1, \.\.\.\) +yes +no\n2 \(build2\) +yes +yes\n")
+        self.assertRegex(out, r"(?m)^1 \(build1, \.\.\.\) +2 \(build2\) +cpu_flags avx512f \(not here\): the application")
+        self.assertRegex(out, r"(?m)^warm on +build2\n")
+
+    def test_plan_without_a_baseline_says_what_all_have_and_who_is_in_the_way(self):
+        files = [self.agent("a", OLD), self.agent("b", OLD | {"runtime": "runc"}), self.agent("c", NEW)]
+        status, out, _ = self.run_it("fleet", "plan", *files)
+        self.assertEqual(status, 0)
+        self.assertRegex(out, r"(?m)^warm on +no agent")
+        self.assertRegex(out, r"(?m)^nearest +a, for 2 of 3 agents$")
+        self.assertRegex(out, r"(?m)^by processor +a, b$")
+        self.assertRegex(out, r"(?m)^all have +avx avx2 fpu sse2$")
+        self.assertRegex(out, r"(?m)^IN THE WAY +BECAUSE OF\nb +runtime crun \(here runc\): ")
+
+    def test_plan_as_a_document(self):
+        bad = {"check": "criu", "status": "problem", "found": "none", "why": "", "fix": ""}
+        status, out, err = self.run_it("fleet", "plan", "--json", self.agent("a", OLD, bad), self.agent("b", NEW))
+        self.assertEqual((status, err), (0, ""))
+        plan = json.loads(out)
+        self.assertEqual(plan["classes"], [["a"], ["b"]])
+        self.assertEqual(plan["baseline"]["warm_on"], ["a"])
+        self.assertEqual(plan["agents"][0]["problems"], ["criu"])
+        no = [one for one in plan["matrix"] if not one["compatible"]]
+        self.assertEqual([(one["made_on"], one["restores_on"]) for one in no], [("b", "a")])
+        self.assertEqual(no[0]["differences"][0]["field"], "cpu_flags")
+        self.assertEqual(plan["checkpoints"], [])
+
+    def test_plan_says_which_agents_restore_checkpoints(self):
+        files = [self.agent("a", OLD), self.agent("b", NEW)]
+        made = [self.file(name, checkpoint(name, day=day) | {"environment": made_on})
+                for name, day, made_on in (("ckpt-1", 1, OLD), ("ckpt-2", 2, NEW))]
+        status, out, _ = self.run_it("fleet", "plan", "--checkpoint", made[0], *files, "--checkpoint", made[1])
+        self.assertEqual(status, 0)
+        self.assertRegex(out, r"(?m)^CHECKPOINT +AGENT +RESTORES +BECAUSE OF\nckpt-1 +a +yes\nckpt-1 +b +yes\n"
+                              r"ckpt-2 +a +no +cpu_flags avx512f .*\n +xsave_size 2696 \(here 832\): .*\nckpt-2 +b +yes\n")
+        plan = json.loads(self.run_it("fleet", "plan", "--json", "--checkpoint", made[1], *files)[1])
+        self.assertEqual(plan["checkpoints"][0]["checkpoint"], "ckpt-2")
+        self.assertEqual([one["compatible"] for one in plan["checkpoints"][0]["restores_on"]], [False, True])
+
+    def test_plan_says_what_it_takes_for_granted(self):
+        vague = {name: value for name, value in OLD.items() if name != "xsave_size"}
+        bad = {"check": "criu", "status": "problem", "found": "none", "why": "", "fix": ""}
+        status, _, err = self.run_it("fleet", "plan", self.agent("a", vague, bad))
+        self.assertEqual(status, 0)
+        self.assertIn("a does not tell its xsave_size: not compared", err)
+        self.assertIn("a has problems that its doctor knows (criu)", err)
+
+    def test_plan_names_the_file_that_is_wrong_and_the_next_step(self):
+        good = self.agent("a", OLD)
+        (self.folder / "other").mkdir()
+        for wrong, words, step in (
+                (self.file("bad.json", "{"), "bad.json is no document of the doctor's", "doctor --json > bad.json"),
+                (self.file("old.json", {"status": "ok", "findings": []}), "old.json does not tell", "install this version"),
+                (self.file("ckpt.json", checkpoint("ckpt-1")), "it is a checkpoint's", "--checkpoint"),
+                (str(self.folder / "none.json"), "No such file", "doctor --json >"),
+                (str(self.folder / "other"), "Is a directory", "doctor --json >"),
+                (self.file("other/a.json", {"status": "ok", "findings": [], "environment": OLD}), "two files", "name of its agent")):
+            status, out, err = self.run_it("fleet", "plan", good, wrong)
+            self.assertEqual((status, out), (1, ""), wrong)
+            self.assertIn(words, err)
+            self.assertIn(wrong, err)
+            self.assertRegex(err, r"(?m)^  next:  .*" + re.escape(step))
+        status, _, err = self.run_it("fleet", "plan", good, "--checkpoint", good)
+        self.assertEqual(status, 1)
+        self.assertIn("is no checkpoint's document: it is the doctor's", err)
+        self.assertEqual(self.run_it("fleet", "plan")[0], 2)
 
 
 class Shells(Case):
