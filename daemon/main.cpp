@@ -39,6 +39,7 @@
 #include "daemon/host/doctor.h"
 #include "daemon/host/probe.h"
 #include "daemon/podman/podman_engine.h"
+#include "daemon/registry/skopeo.h"
 #include "daemon/service/service.h"
 #include "daemon/store/tarball_store.h"
 #include "warmd_version.h"
@@ -136,6 +137,7 @@ void serve(const Config& config, const sigset_t& signals)
                                  .call_timeout = config.podman_timeout,
                                  .spool_directory = store.scratch().string()}};
     agent::ContainerSocket sockets{engine};
+    Skopeo registry{config.registry};
     agent::AgentClient agent{sockets};
     std::filesystem::create_directories(config.socket.parent_path());
     // Bound before there are threads (it sets the umask), answering only once the service is there.
@@ -160,7 +162,8 @@ void serve(const Config& config, const sigset_t& signals)
                                 .run = run_command},
                      .verify_every = config.verify_every,
                      .damaged_catalog = opened.damaged,
-                     .trust = config.trust}};
+                     .trust = config.trust,
+                     .registry = config.registry.repository.empty() ? nullptr : &registry}};
     http::Server server{
         http::open_listeners({.socket_path = config.socket.string(),
                               .socket_group = config.socket_group,

@@ -12,8 +12,8 @@ images=$top/tests/testhost/images
 host_packages=(mmdebstrap gcc libc6-dev util-linux iproute2 procps debian-archive-keyring ca-certificates)
 build_packages=(g++ cmake ninja-build pkg-config libcpp-httplib-dev nlohmann-json3-dev libspdlog-dev libsqlitecpp-dev
     libsqlite3-dev libgtest-dev libcli11-dev libtomlplusplus-dev libarchive-dev libssl-dev libsystemd-dev
-    libvalijson-dev libyaml-cpp-dev prometheus-cpp-dev python3 python3-yaml)
-tool_packages=(jq strace python3 perl)
+    libvalijson-dev libyaml-cpp-dev libzstd-dev prometheus-cpp-dev python3 python3-yaml)
+tool_packages=(jq strace python3 perl skopeo docker-registry openssl)
 
 applications=()  # whose images are made; none named: all
 

@@ -315,6 +315,7 @@ Json encode(const Template& document)
             {"verify", encode_verification(document.verify)},
             {"checkpoint_timeout", format_duration(document.checkpoint_timeout)},
             {"checkpoint_rewarm", to_string(document.rewarm)},
+            {"checkpoint_distribute", to_string(document.distribute)},
             {"restore_timeout", format_duration(document.restore_timeout)},
             {"exec_timeout", format_duration(document.exec_timeout)},
             {"pool", encode_policy(document.pool)},

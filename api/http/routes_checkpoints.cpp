@@ -58,6 +58,12 @@ void add_checkpoint_routes(Router& router, Service& service)
                                  {"restore"});
                 },
                 {.role = Role::admin, .pace = Pace::lengthy, .keyed = true});
+    router.post("/v1/checkpoints/{id}/push",
+                [&service](const Request& request) {
+                    return start(request, service,
+                                 [&] { return service.push_checkpoint(request.id<CheckpointId>("id"), request.key); });
+                },
+                {.role = Role::admin, .pace = Pace::lengthy, .keyed = true});
     const auto answer_pinned = [&service](const Request& request, bool pinned) {
         request.allow_query({});
         request.expect_no_body();

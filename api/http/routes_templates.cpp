@@ -28,6 +28,13 @@ void add_template_routes(Router& router, Service& service)
                                  [&] { return service.checkpoint(request.id<TemplateName>("template"), request.key); });
                 },
                 {.keyed = true});
+    router.post("/v1/templates/{template}/pull",
+                [&service](const Request& request) {
+                    return start(request, service, [&] {
+                        return service.pull_checkpoint(request.id<TemplateName>("template"), request.key);
+                    });
+                },
+                {.role = Role::admin, .pace = Pace::lengthy, .keyed = true});
     router.post("/v1/templates/{template}/restore",
                 [&service](const Request& request) {
                     return start(request, service,

@@ -104,6 +104,13 @@ void import_checkpoint(const Context& context, std::string name, bool wait)
         [](const Operation& operation) { return operation.checkpoint.value(); }, Json{{"name", name}});
 }
 
+/// The checkpoint's id is what is printed.
+void share(const Context& context, const std::string& path, bool wait)
+{
+    start_operation(context, "POST", path, wait,
+                    [](const Operation& operation) { return operation.checkpoint.value(); });
+}
+
 }  // namespace
 
 void add_transfer_commands(CLI::App& command, Context& context)
@@ -126,6 +133,27 @@ void add_transfer_commands(CLI::App& command, Context& context)
     in->add_option("FILE", *name, "The tarball's name there")->required();
     const auto no_wait = add_no_wait(*in);
     in->callback([&context, name, no_wait] { import_checkpoint(context, *name, !*no_wait); });
+
+    CLI::App* const push = command.add_subcommand("push", "Send a checkpoint to the registry");
+    push->footer("To the repository under [registry] in warmd.toml, signed with the key under [trust].\n"
+                 "Example: warmctl checkpoint push ckpt-...");
+    const auto pushed = std::make_shared<std::string>();
+    push->add_option("CHECKPOINT", *pushed, "Its id")->required();
+    const auto push_no_wait = add_no_wait(*push);
+    push->callback([&context, pushed, push_no_wait] {
+        share(context, "/v1/checkpoints/" + percent_encode(*pushed) + "/push", !*push_no_wait);
+    });
+
+    CLI::App* const pull = command.add_subcommand("pull", "Take the newest checkpoint that fits from the registry");
+    pull->footer(
+        "Of the template as it is here, and signed by a key that this host trusts. Prints the checkpoint's id.\n"
+        "Example: warmctl checkpoint pull octave");
+    const auto pulled = std::make_shared<std::string>();
+    pull->add_option("TEMPLATE", *pulled, "Its name")->required();
+    const auto pull_no_wait = add_no_wait(*pull);
+    pull->callback([&context, pulled, pull_no_wait] {
+        share(context, "/v1/templates/" + percent_encode(*pulled) + "/pull", !*pull_no_wait);
+    });
 }
 
 }  // namespace warmd::client

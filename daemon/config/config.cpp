@@ -10,6 +10,7 @@
 #include "daemon/base/sha256.h"
 #include "daemon/base/text.h"
 #include "daemon/config/access_config.h"
+#include "daemon/config/registry_config.h"
 #include "daemon/config/toml_table.h"
 #include "daemon/config/trust_config.h"
 
@@ -58,6 +59,7 @@ void read_daemon(const toml::table& root, const std::string& file, std::vector<C
     }
     read_access(table, config);
     read_trust(table, config);
+    read_registry(table, config);
     if (auto store = table.table("store")) {
         store->read("directory", config.state_directory);
         store->read("history", config.history, 10, 1'000'000);
@@ -287,6 +289,10 @@ Template read_template(const toml::table& root, const std::string& file, const T
         checkpoint->read("rewarm", rewarm);
         if (const auto known = rewarm_policy_from_string(rewarm)) result.rewarm = *known;
         else checkpoint->report("rewarm", "must be \"auto\" or \"never\"");
+        std::string distribute{to_string(result.distribute)};
+        checkpoint->read("distribute", distribute);
+        if (const auto known = distribute_from_string(distribute)) result.distribute = *known;
+        else checkpoint->report("distribute", "must be \"none\", \"push\", \"pull\" or \"both\"");
         checkpoint->finish();
     }
     if (auto verify = table.table("verify")) result.verify = read_verification(*verify);
@@ -356,6 +362,7 @@ Config load_config(const fs::path& directory, std::vector<ConfigProblem>& proble
         read_daemon({}, file.string(), problems, config);  // some defaults are looked up
     }
     read_templates(directory / "templates.d", problems, config);
+    check_distribution(config, problems);
     return config;
 }
 

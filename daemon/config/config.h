@@ -9,6 +9,7 @@
 
 #include "daemon/base/clock.h"
 #include "daemon/model/access.h"
+#include "daemon/model/registry_options.h"
 #include "daemon/model/retention.h"
 #include "daemon/model/template.h"
 #include "daemon/model/trust.h"
@@ -37,6 +38,7 @@ struct Config {
     std::optional<std::uint64_t> min_free_bytes;  // see TarballStore; nothing: what that thinks right
     int history = 1000;                           // finished operations and terminated instances that are remembered
     TrustOptions trust;                           // nothing is signed, nothing imported
+    RegistryOptions registry;                     // nothing is shared
     std::map<TemplateName, Template> templates;
 };
 

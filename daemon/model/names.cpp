@@ -22,6 +22,13 @@ constexpr EnumNames<Network, 2> kNetworks{{{{Network::none, "none"}, {Network::b
 constexpr EnumNames<RewarmPolicy, 2> kRewarmPolicies{
     {{{RewarmPolicy::automatic, "auto"}, {RewarmPolicy::never, "never"}}}};
 
+constexpr EnumNames<Distribute, 4> kDistributes{{{
+    {Distribute::none, "none"},
+    {Distribute::push, "push"},
+    {Distribute::pull, "pull"},
+    {Distribute::both, "both"},
+}}};
+
 constexpr EnumNames<InstanceState, 6> kInstanceStates{{{
     {InstanceState::warming, "warming"},
     {InstanceState::restoring, "restoring"},
@@ -57,7 +64,7 @@ constexpr EnumNames<CheckpointState, 7> kCheckpointStates{{{
     {CheckpointState::deleting, "deleting"},
 }}};
 
-constexpr EnumNames<OperationKind, 8> kOperationKinds{{{
+constexpr EnumNames<OperationKind, 10> kOperationKinds{{{
     {OperationKind::warm, "warm"},
     {OperationKind::checkpoint, "checkpoint"},
     {OperationKind::restore, "restore"},
@@ -65,6 +72,8 @@ constexpr EnumNames<OperationKind, 8> kOperationKinds{{{
     {OperationKind::delete_checkpoint, "delete_checkpoint"},
     {OperationKind::import_checkpoint, "import_checkpoint"},
     {OperationKind::verify_checkpoint, "verify_checkpoint"},
+    {OperationKind::push_checkpoint, "push_checkpoint"},
+    {OperationKind::pull_checkpoint, "pull_checkpoint"},
     {OperationKind::prune, "prune"},
 }}};
 
@@ -111,6 +120,11 @@ std::optional<Network> network_from_string(std::string_view text) { return kNetw
 
 std::string_view to_string(RewarmPolicy policy) { return kRewarmPolicies.name(policy); }
 std::optional<RewarmPolicy> rewarm_policy_from_string(std::string_view text) { return kRewarmPolicies.value(text); }
+
+std::string_view to_string(Distribute distribute) { return kDistributes.name(distribute); }
+std::optional<Distribute> distribute_from_string(std::string_view text) { return kDistributes.value(text); }
+bool pushes(Distribute distribute) { return distribute == Distribute::push || distribute == Distribute::both; }
+bool pulls(Distribute distribute) { return distribute == Distribute::pull || distribute == Distribute::both; }
 
 std::string_view to_string(InstanceState state) { return kInstanceStates.name(state); }
 std::optional<InstanceState> instance_state_from_string(std::string_view text) { return kInstanceStates.value(text); }

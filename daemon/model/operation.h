@@ -20,6 +20,8 @@ enum class OperationKind {
     delete_checkpoint,
     verify_checkpoint,
     import_checkpoint,
+    push_checkpoint,
+    pull_checkpoint,
     prune
 };
 std::string_view to_string(OperationKind kind);

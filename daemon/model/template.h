@@ -80,6 +80,13 @@ enum class RewarmPolicy { automatic, never };
 std::string_view to_string(RewarmPolicy policy);
 std::optional<RewarmPolicy> rewarm_policy_from_string(std::string_view text);
 
+/// Whether checkpoints of the template go to the registry, come from there, or both.
+enum class Distribute { none, push, pull, both };
+std::string_view to_string(Distribute distribute);
+std::optional<Distribute> distribute_from_string(std::string_view text);
+bool pushes(Distribute distribute);
+bool pulls(Distribute distribute);
+
 /// How to warm one application. Written by the administrator; immutable while warmd runs.
 struct Template {
     TemplateName name;
@@ -100,6 +107,7 @@ struct Template {
     Verification verify;
     Duration checkpoint_timeout = std::chrono::minutes{10};
     RewarmPolicy rewarm = RewarmPolicy::automatic;
+    Distribute distribute = Distribute::none;
     Duration restore_timeout = std::chrono::minutes{5};
     Duration exec_timeout = std::chrono::hours{1};
     PoolPolicy pool;

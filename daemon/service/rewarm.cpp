@@ -79,9 +79,9 @@ void Rewarm::begin(const Template& from)
         submit_({.kind = OperationKind::checkpoint, .template_name = from.name},
                 [this, &from, attempt](OperationRun& run) {
                     try {
-                        checkpoints_.of_template(from, run);
+                        make(from, run);
                         attempt->set_failure({});
-                        made_();
+                        hooks_.there();
                     } catch (const std::exception& error) {
                         attempt->set_failure(error.what());
                         throw;
@@ -90,6 +90,20 @@ void Rewarm::begin(const Template& from)
     } catch (const std::exception& error) {
         attempt->set_failure(error.what());
     }
+}
+
+void Rewarm::make(const Template& from, OperationRun& run)
+{
+    if (pulls(from.distribute)) {
+        try {
+            if (distribution_.obtain(from, run)) return;
+        } catch (const Error& error) {
+            if (error.code() == ErrorCode::cancelled || error.code() == ErrorCode::interrupted) throw;
+            spdlog::warn("template={}: nothing was pulled, it is warmed here: {} ({})", from.name.value(), error.what(),
+                         error.cause());
+        }
+    }
+    hooks_.made(checkpoints_.of_template(from, run));
 }
 
 std::string Rewarm::describe(const Template& from) const

@@ -9,23 +9,31 @@
 #include "daemon/catalog/catalog.h"
 #include "daemon/model/template.h"
 #include "daemon/service/checkpoint.h"
+#include "daemon/service/distribution.h"
 #include "daemon/service/operations.h"
 
 namespace warmd {
 
 /// Makes a new checkpoint of a template whose checkpoints no longer fit this host: by an ordinary operation, one at a
-/// time for each template, and less and less often while that fails. Thread-safe.
+/// time for each template, and less and less often while that fails. Where the template says so, one that another host
+/// has made is taken first. Thread-safe.
 class Rewarm {
 public:
     using Submit = std::function<Operation(Operation draft, Operations::Work work)>;
 
-    /// `made`: told of each new checkpoint.
-    Rewarm(const Catalog& catalog, Clock& clock, Checkpoints& checkpoints, Submit submit, std::function<void()> made)
+    struct Hooks {
+        std::function<void(const Checkpoint&)> made;  // told of each new checkpoint that was made here
+        std::function<void()> there;                  // and that there is another one, made here or not
+    };
+
+    Rewarm(const Catalog& catalog, Clock& clock, Checkpoints& checkpoints, Distribution& distribution, Submit submit,
+           Hooks hooks)
         : catalog_{catalog},
           clock_{clock},
           checkpoints_{checkpoints},
+          distribution_{distribution},
           submit_{std::move(submit)},
-          made_{std::move(made)}
+          hooks_{std::move(hooks)}
     {
     }
 
@@ -45,14 +53,16 @@ private:
     };
     class Attempt;
 
+    void make(const Template& from, OperationRun& run);
     bool take(const TemplateName& name);
     void ended(const TemplateName& name, const std::string& failure);
 
     const Catalog& catalog_;
     Clock& clock_;
     Checkpoints& checkpoints_;
+    Distribution& distribution_;
     const Submit submit_;
-    const std::function<void()> made_;
+    const Hooks hooks_;
     Guarded<std::map<TemplateName, Attempts>> attempts_;
 };
 

@@ -64,9 +64,13 @@ Service::Service(Catalog& catalog, TarballStore& store, ContainerEngine& engine,
                  {.busy = [this] { return operations_.active() > 0; },
                   .verified = [this](Verdict verdict) { metrics_.checkpoint_verified(verdict); }}},
       transfer_{catalog, store, clock, retention_, templates_, options.trust},
-      rewarm_{catalog, clock, checkpoints_,
+      distribution_{catalog, store, clock, host_, transfer_, options.registry, store.root() / "registry"},
+      rewarm_{catalog,
+              clock,
+              checkpoints_,
+              distribution_,
               [this](Operation draft, Operations::Work work) { return submit(std::move(draft), std::move(work)); },
-              [this] { pools_.wake(); }},
+              {.made = [this](const Checkpoint& made) { share(made); }, .there = [this] { pools_.wake(); }}},
       pools_{catalog,
              engine,
              clock,
@@ -104,6 +108,7 @@ void Service::reconcile() noexcept
         retention_.enforce();
         recovered_ = true;
         if (!primer_.due()) pools_.start();
+        obtain_missing();
     } catch (const std::exception& error) {
         const auto* const known = dynamic_cast<const Error*>(&error);
         spdlog::warn("cannot compare the catalog with the containers, will try again: {} ({})", error.what(),
@@ -179,8 +184,9 @@ Operation Service::checkpoint(const TemplateName& name, const std::optional<Requ
     return submit(
         {.kind = OperationKind::checkpoint, .template_name = name},
         [this, &from](OperationRun& run) {
-            checkpoints_.of_template(from, run);
+            const Checkpoint made = checkpoints_.of_template(from, run);
             pools_.wake();
+            share(made);
         },
         key);
 }
@@ -201,8 +207,9 @@ Operation Service::checkpoint(const InstanceId& id, const std::optional<RequestK
     return submit(
         {.kind = OperationKind::checkpoint, .template_name = instance.template_name, .instance = id},
         [this, id](OperationRun& run) {
-            checkpoints_.of_instance(id, run);
+            const Checkpoint made = checkpoints_.of_instance(id, run);
             pools_.wake();
+            share(made);
         },
         key);
 }
@@ -343,6 +350,48 @@ Operation Service::import_checkpoint(const std::string& name, const std::optiona
             pools_.wake();
         },
         key);
+}
+
+Operation Service::push_checkpoint(const CheckpointId& id, const std::optional<RequestKey>& key)
+{
+    distribution_.require_registry();
+    const Checkpoint checkpoint = catalog_.get(id);
+    Restore::require_available(checkpoint);
+    return submit(
+        {.kind = OperationKind::push_checkpoint, .template_name = checkpoint.template_name, .checkpoint = id},
+        [this, id](OperationRun& run) { distribution_.push(id, run); }, key);
+}
+
+Operation Service::pull_checkpoint(const TemplateName& name, const std::optional<RequestKey>& key)
+{
+    distribution_.require_registry();
+    const Template& from = templates_.get(name);
+    return submit(
+        {.kind = OperationKind::pull_checkpoint, .template_name = name},
+        [this, &from](OperationRun& run) {
+            distribution_.pull(from, run);
+            pools_.wake();
+        },
+        key);
+}
+
+/// By an operation of its own: the checkpoint stands, whatever becomes of that.
+void Service::share(const Checkpoint& made)
+{
+    if (!pushes(templates_.get_or_defaults(made.template_name).distribute)) return;
+    try {
+        push_checkpoint(made.id);
+    } catch (const Error& error) {
+        spdlog::warn("checkpoint_id={} is not pushed: {}", made.id.value(), error.what());
+    }
+}
+
+/// Those templates whose checkpoints come from elsewhere need not wait for somebody to ask.
+void Service::obtain_missing()
+{
+    for (const auto& [name, from] : templates_.all()) {
+        if (pulls(from.distribute) && !next_best(from)) rewarm_.begin(from);
+    }
 }
 
 Operation Service::prune(const PruneRequest& request, const std::optional<RequestKey>& key)

@@ -13,7 +13,9 @@
 #include "daemon/host/primer.h"
 #include "daemon/host/probe.h"
 #include "daemon/ports/container_engine.h"
+#include "daemon/ports/registry.h"
 #include "daemon/service/checkpoint.h"
+#include "daemon/service/distribution.h"
 #include "daemon/service/exec.h"
 #include "daemon/service/host_view.h"
 #include "daemon/service/integrity.h"
@@ -46,6 +48,7 @@ struct ServiceOptions {
     Duration verify_every = Duration::zero();  // see Integrity
     std::string damaged_catalog;               // where the damaged catalog is that this one takes the place of
     TrustOptions trust;
+    Registry* registry = nullptr;  // must outlive the service; null: nothing is shared
 };
 
 struct RestoreRequest {
@@ -115,6 +118,10 @@ public:
     /// Of the checkpoint that lies as `name` in the directory for imports. Throws as Transfer::receive.
     Operation import_checkpoint(const std::string& name, const std::optional<RequestKey>& key = std::nullopt);
     /// `by_restore`: see Integrity::verify.
+    /// To the registry. Throws as Distribution::require_registry, and Error{conflict} unless it is available.
+    Operation push_checkpoint(const CheckpointId& id, const std::optional<RequestKey>& key = std::nullopt);
+    /// From the registry, the newest that fits: see Distribution::pull.
+    Operation pull_checkpoint(const TemplateName& name, const std::optional<RequestKey>& key = std::nullopt);
     Operation verify_checkpoint(const CheckpointId& id, bool by_restore,
                                 const std::optional<RequestKey>& key = std::nullopt);
     /// Throws as Catalog::set_pinned.
@@ -143,6 +150,8 @@ public:
     std::vector<ReadinessCheck> readiness();
 
 private:
+    void share(const Checkpoint& made);
+    void obtain_missing();
     void follow_engine(const std::stop_token& stop);
     [[nodiscard]] bool works_on(const InstanceId& id) const;
     void record(const Operation& ended) noexcept;
@@ -178,6 +187,7 @@ private:
     Checkpoints checkpoints_;
     Integrity integrity_;
     Transfer transfer_;
+    Distribution distribution_;
     Rewarm rewarm_;
     Pools pools_;
     StatusBoard board_;

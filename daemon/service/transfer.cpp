@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -136,17 +137,24 @@ Incoming Transfer::receive(const std::string& name) const
     }
     require_safe(directory, path, true);
     const UniqueFd manifest = open_in(directory, path, name + ".manifest.json");
-    Checkpoint checkpoint = read_manifest(open_manifest(read_all(manifest, kMaxEnvelope), trust_.keys));
-    UniqueFd tarball = open_in(directory, path, name + ".tar");
+    Checkpoint checkpoint = admit(read_all(manifest, kMaxEnvelope));
+    const auto tarball = std::make_shared<const UniqueFd>(open_in(directory, path, name + ".tar"));
+    return {.checkpoint = std::move(checkpoint),
+            .read = [tarball](char* buffer, std::size_t size) { return read_some(*tarball, buffer, size); }};
+}
+
+Checkpoint Transfer::admit(std::string_view envelope) const
+{
+    Checkpoint checkpoint = read_manifest(open_manifest(envelope, trust_.keys));
     const auto here = catalog_.find(checkpoint.id);
-    if (here && (here->state == CheckpointState::pending || here->state == CheckpointState::dumping)) {
+    if (here && is_being_made(here->state)) {
         throw Error{ErrorCode::conflict, "checkpoint " + checkpoint.id.value() + " is being made or imported"};
     }
     if (here && here->state != CheckpointState::failed && here->sha256 == checkpoint.sha256) {
         throw Error{ErrorCode::conflict, "checkpoint " + checkpoint.id.value() + " is here already"};
     }
     if (here && here->state != CheckpointState::failed) checkpoint.id = CheckpointId{new_id(kCheckpointPrefix)};
-    return {.checkpoint = std::move(checkpoint), .tarball = std::move(tarball)};
+    return checkpoint;
 }
 
 Checkpoint Transfer::take_in(const Incoming& incoming, OperationRun& run)
@@ -181,7 +189,7 @@ void Transfer::copy(const Incoming& incoming, Checkpoint& checkpoint, SpaceLedge
         Sha256 sum;
         std::uint64_t size = 0;
         std::vector<char> buffer(std::size_t{256} * 1024);
-        while (const std::size_t count = read_some(incoming.tarball, buffer.data(), buffer.size())) {
+        while (const std::size_t count = incoming.read(buffer.data(), buffer.size())) {
             run.check();
             const std::string_view bytes{buffer.data(), count};
             size += count;

@@ -1,7 +1,9 @@
 #pragma once
 
-#include <memory>
+#include <cstddef>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/unique_fd.h"
@@ -23,7 +25,7 @@ struct Outgoing {
 /// A checkpoint that comes: what its signed manifest says, and the tarball beside it, of which nothing is known yet.
 struct Incoming {
     Checkpoint checkpoint;
-    UniqueFd tarball;
+    std::function<std::size_t(char* buffer, std::size_t size)> read;  // the tarball's next bytes; 0 at its end
 };
 
 /// Takes checkpoints from one host to another. What leaves is a tarball and a manifest that this host has signed; what
@@ -53,9 +55,13 @@ public:
     /// the very checkpoint is in the catalog already.
     [[nodiscard]] Incoming receive(const std::string& name) const;
 
-    /// Copies the tarball into the store, through the descriptor that was opened, and looks at it meanwhile. It gets a
-    /// new id when another checkpoint has its own. On failure nothing is left but the failed row. Throws Error:
-    /// `invalid_archive` when it is another tarball than the manifest's, or one that could harm this host; `no_space`.
+    /// What an envelope says that came from anywhere, as it would be here: it gets a new id when another checkpoint has
+    /// its own. Throws Error: `untrusted`, `invalid_argument` and `conflict` as `receive`.
+    [[nodiscard]] Checkpoint admit(std::string_view envelope) const;
+
+    /// Copies the tarball into the store and looks at it meanwhile. On failure nothing is left but the failed row.
+    /// Throws Error: `invalid_archive` when it is another tarball than the manifest's, or one that could harm this
+    /// host; `no_space`; what `read` throws.
     Checkpoint take_in(const Incoming& incoming, OperationRun& run);
 
 private:

@@ -112,6 +112,7 @@ public:
     /// How many bytes the unpacked images of each checkpoint take. Looks at every file.
     [[nodiscard]] std::map<CheckpointId, std::uint64_t> unpacked_sizes() const;
     [[nodiscard]] const std::filesystem::path& scratch() const { return scratch_; }
+    [[nodiscard]] std::filesystem::path root() const { return scratch_.parent_path(); }
 
 private:
     UniqueFd open_and_verify(const Checkpoint& checkpoint, bool trust_earlier, const ReadPace& pace);

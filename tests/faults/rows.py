@@ -267,7 +267,7 @@ def perform_kills(job, result):
         bench.tidy()
         numbers = shares(job, job["every"] if job["all"] else 11)(len(seen) + 1)
         if job["podman"]:  # seconds each: a sample
-            numbers = sorted(random.Random(f"{job['row']} {job['seed']}").sample(range(1, len(seen) + 1), 8 if job["all"] else 1))
+            numbers = sorted(random.Random(f"{job['row']} {job['seed']}").sample(range(1, len(seen) + 1), min(len(seen), 8 if job["all"] else 1)))
         if job["share"] == 0:
             count(result, "calls of it", len(seen))
 
