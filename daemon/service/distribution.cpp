@@ -157,7 +157,7 @@ public:
             std::array<pollfd, 2> events{{{changes_.get(), POLLIN, 0}, {ended_.get(), POLLIN, 0}}};
             if (::poll(events.data(), events.size(), -1) < 0 && errno != EINTR) throw system_error("wait", errno);
             if (events[1].revents != 0) {  // whose end it stays
-                thread_.join();
+                if (thread_.joinable()) thread_.join();
                 if (failure_) std::rethrow_exception(failure_);
                 if (is_here(digest)) return;
                 throw Error{ErrorCode::invalid_archive, "what the registry has there lacks " + digest};

@@ -66,7 +66,7 @@ void Rewarm::ended(const TemplateName& name, const std::string& failure)
 
 void Rewarm::begin(const Template& from)
 {
-    if (from.rewarm == RewarmPolicy::never) return;
+    if (from.rewarm == RewarmPolicy::never && !pulls(from.distribute)) return;
     const std::vector<Operation> unfinished = catalog_.unfinished_operations();
     const bool being_made = std::any_of(unfinished.begin(), unfinished.end(), [&from](const Operation& operation) {
         return operation.kind == OperationKind::checkpoint && operation.template_name == from.name;
@@ -94,6 +94,10 @@ void Rewarm::begin(const Template& from)
 
 void Rewarm::make(const Template& from, OperationRun& run)
 {
+    if (from.rewarm == RewarmPolicy::never) {
+        distribution_.pull(from, run);
+        return;
+    }
     if (pulls(from.distribute)) {
         try {
             if (distribution_.obtain(from, run)) return;

@@ -207,6 +207,20 @@ TEST_F(DistributionTest, WithNothingThereItWarmsByItselfAndShares)
     EXPECT_EQ(catalog().checkpoints(Page::all()).size(), 1U);
 }
 
+TEST_F(DistributionTest, ATemplateThatIsNeverRewarmedIsPulledAllTheSame)
+{
+    Template from = test::quick_template();
+    from.distribute = Distribute::pull;
+    from.rewarm = RewarmPolicy::never;
+    const Checkpoint sent = pushed_and_forgotten();
+    const int warmed = engine.calls("create");
+    add(from);
+    restart();
+    EXPECT_TRUE(eventually([&] { return catalog().newest_available(from.name, from.digest).has_value(); }));
+    EXPECT_EQ(catalog().newest_available(from.name, from.digest)->id, sent.id);
+    EXPECT_EQ(engine.calls("create"), warmed);
+}
+
 TEST_F(DistributionTest, WithTheRegistryAwayItWarmsByItself)
 {
     registry.go_away();
