@@ -77,6 +77,10 @@ void require_tarball(Catalog& catalog, const TarballStore& store, const Checkpoi
     try {
         static_cast<void>(store.open(checkpoint.id, checkpoint.size_bytes));
     } catch (const Error& error) {
+        if (error.code() != ErrorCode::corrupt) {
+            spdlog::warn("checkpoint_id={}: {}", checkpoint.id.value(), error.what());
+            return;
+        }
         spdlog::error("checkpoint_id={} quarantined: {}", checkpoint.id.value(), error.what());
         catalog.transition(checkpoint.id, {CheckpointState::available}, CheckpointState::quarantined, error.what());
     }

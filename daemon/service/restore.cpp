@@ -143,9 +143,7 @@ std::unique_ptr<UnpackedImages::Hold> Restore::hold_images(const Checkpoint& che
         });
     });
     if (auto images = unpacked.open(checkpoint.id, checkpoint.sha256, hostname)) return images;
-    const std::string images = "the unpacked images of checkpoint " + checkpoint.id.value();
-    if (!unpacked.has(checkpoint.id)) throw Error{ErrorCode::no_space, images + " were dropped at once"};
-    throw Error{ErrorCode::internal, images + " cannot be used"}.with_hint("journalctl -u warmd says why");
+    throw Error{ErrorCode::no_space, "the images of checkpoint " + checkpoint.id.value() + " were dropped at once"};
 }
 
 void Restore::restore_archive(const Checkpoint& checkpoint, const RestoreSpec& spec, Instance& instance,

@@ -182,7 +182,10 @@ UniqueFd TarballStore::open(const CheckpointId& id, std::uint64_t size_bytes) co
     UniqueFd file{::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
     struct stat status {};
     if (!file.valid() || ::fstat(file.get(), &status) != 0) {
-        throw system_error("open the tarball " + path.string(), errno, ErrorCode::corrupt)
+        const std::string attempted = "open the tarball " + path.string();
+        // Another failure, too many open files for one, says nothing about the tarball.
+        if (errno != ENOENT && errno != ELOOP) throw system_error(attempted, errno);
+        throw system_error(attempted, errno, ErrorCode::corrupt)
             .with_hint("the file was removed behind warmd's back: delete this checkpoint and make another");
     }
     if (static_cast<std::uint64_t>(status.st_size) != size_bytes) {

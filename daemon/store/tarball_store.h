@@ -79,7 +79,8 @@ public:
     [[nodiscard]] SpaceLedger& ledger() { return ledger_; }
     [[nodiscard]] const SpaceLedger& ledger() const { return ledger_; }
 
-    /// Opens for reading. Throws Error{corrupt} when the file is missing or not `size_bytes` long.
+    /// Opens for reading. Throws Error{corrupt} when the file is missing or not `size_bytes` long, and Error{internal}
+    /// when it cannot be opened.
     [[nodiscard]] UniqueFd open(const CheckpointId& id, std::uint64_t size_bytes) const;
     /// As `open`, and throws Error{corrupt} when what the descriptor reads has another sum than the checkpoint's. Reads
     /// it all, unless this very file was read with this sum since the store was made and has not changed since.

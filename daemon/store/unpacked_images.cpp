@@ -237,13 +237,6 @@ std::unique_ptr<UnpackedImages::Staged> UnpackedImages::stage(const CheckpointId
     }
 }
 
-bool UnpackedImages::has(const CheckpointId& id) const
-{
-    const std::scoped_lock lock{mutex_};
-    std::error_code ignored;
-    return fs::exists(images_of(id), ignored);
-}
-
 std::unique_ptr<UnpackedImages::Hold> UnpackedImages::open(const CheckpointId& id, const std::string& sha256,
                                                            const std::string& hostname)
 {
@@ -265,6 +258,10 @@ std::unique_ptr<UnpackedImages::Hold> UnpackedImages::open(const CheckpointId& i
             return std::unique_ptr<Hold>{new Hold{*this, id, std::move(view), std::move(linked)}};
         }
         spdlog::info("checkpoint_id={}: its unpacked images are not as they were left, or of another boot", id.value());
+    } catch (const Error& error) {
+        // What the disk does not do is not mended by unpacking again.
+        if (error.code() == ErrorCode::no_space || error.code() == ErrorCode::internal) throw;
+        spdlog::warn("checkpoint_id={}: its unpacked images cannot be used: {}", id.value(), error.what());
     } catch (const std::exception& error) {  // also of the file system, and of a manifest that is none
         spdlog::warn("checkpoint_id={}: its unpacked images cannot be used: {}", id.value(), error.what());
     }

@@ -73,7 +73,8 @@ public:
 
     /// The images of the tarball with this sum, for a container with this host name; empty: the dumped one's. Nothing
     /// when they are not there, are another tarball's or another boot's, or a file is not as it was left (inode, size,
-    /// mode, owner, times of modification and of change).
+    /// mode, owner, times of modification and of change). Throws Error{no_space | internal} when the disk does not let
+    /// them be linked.
     std::unique_ptr<Hold> open(const CheckpointId& id, const std::string& sha256, const std::string& hostname);
 
     /// Makes them from the tarball, unless those that are there have the right sums. One call at a time; others wait.
@@ -86,7 +87,6 @@ public:
     /// what `pace` throws.
     Check check(const CheckpointId& id, const std::string& sha256, const ReadPace& pace = {});
 
-    [[nodiscard]] bool has(const CheckpointId& id) const;
     /// Success when there are none.
     void drop(const CheckpointId& id);
     /// Drops those that were used longest ago and are not held. False when there are none.
@@ -110,8 +110,8 @@ private:
     const std::filesystem::path directory_;
     const std::filesystem::path scratch_;
     const SpaceLedger* const ledger_;
-    std::mutex unpacking_;      // one at a time: it is bound by memory and disk
-    mutable std::mutex mutex_;  // protects what follows, and the directories' names
+    std::mutex unpacking_;  // one at a time: it is bound by memory and disk
+    std::mutex mutex_;      // protects what follows, and the directories' names
     std::map<CheckpointId, Use> uses_;
     std::uint64_t count_ = 0;
 };
