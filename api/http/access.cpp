@@ -149,7 +149,7 @@ Caller Access::identify(const Request& request) const
     if (peer.via == Peer::Via::tcp) return identify_by_token(request);
     Caller caller{.role = peer.uid == 0 ? Role::admin : Role::none, .name = "uid " + std::to_string(peer.uid)};
     for (const auto& [role, callers] : options_.callers) {
-        const auto in_group = [&callers](gid_t group) { return contains(callers.groups, group); };
+        const auto in_group = [&groups = callers.groups](gid_t group) { return contains(groups, group); };
         const bool named = contains(callers.users, peer.uid) || in_group(peer.gid) ||
                            std::any_of(peer.groups.begin(), peer.groups.end(), in_group);
         if (named) caller.role = std::max(caller.role, role);

@@ -476,9 +476,9 @@ TEST_F(AgentCommands, GetTheSignalsThatAreSentToThem)
             "trap 'echo got; exit 9' "s + word +
             "; while :; do sh -c 'trap \"\" INT TERM USR1; echo ready; exec tail -f /dev/null' & wait $!; done";
         const auto result = client.exec(address(), {.command = {"sh", "-c", script}}, kBound,
-                                        [&](ExecStream, std::string_view bytes) {
+                                        [&, signal = number](ExecStream, std::string_view bytes) {
                                             seen += bytes;
-                                            if (seen == "ready\n") signals.send(number);
+                                            if (seen == "ready\n") signals.send(signal);
                                         },
                                         signals, {});
         EXPECT_EQ(result.exit_status, 9) << word;
