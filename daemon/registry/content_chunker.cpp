@@ -24,8 +24,8 @@ constexpr std::array<std::uint64_t, 256> make_gears()
 }
 
 constexpr std::array<std::uint64_t, 256> kGears = make_gears();
-// The highest bits depend on the most bytes. One byte in 16 Ki has all of them zero.
-constexpr std::uint64_t kCut = 0xfffc000000000000;
+// The highest bits depend on the most bytes. One byte in 4 Ki has all of them zero.
+constexpr std::uint64_t kCut = 0xfff0000000000000;
 
 }  // namespace
 

@@ -7,12 +7,12 @@
 
 namespace warmd {
 
-inline constexpr std::size_t kMinChunk = 16U << 10U;   // bytes; the last one may be shorter
-inline constexpr std::size_t kMaxChunk = 256U << 10U;  // bytes
+inline constexpr std::size_t kMinChunk = 4U << 10U;   // bytes; the last one may be shorter
+inline constexpr std::size_t kMaxChunk = 64U << 10U;  // bytes
 
 /// Cuts a stream where its content says so (a rolling "gear" hash over the last 64 bytes): two streams that have a
 /// stretch in common are cut at the same places of it, wherever it stands. Of bytes that differ in one place all chunks
-/// but one are the same. A chunk has 32 KiB on average.
+/// but one are the same. A chunk has 8 KiB on average, two pages: a process that goes on writes here and there.
 class ContentChunker {
 public:
     using Sink = std::function<void(std::string_view chunk)>;
