@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         fuzz::accepts([&] { contract::encode(contract::decode_operation(json)); });
         fuzz::accepts([&] { contract::encode(contract::decode_lease(json)); });
         fuzz::accepts([&] { contract::encode(contract::decode_pool(json)); });
-        fuzz::accepts([&] { contract::encode(contract::decode_findings(json)); });
+        fuzz::accepts([&] { contract::encode(contract::decode_doctor_report(json)); });
         fuzz::accepts([&] { contract::encode(contract::decode_exec_request(json)); });
         fuzz::accepts([&] { contract::encode(contract::decode_lease_request(json)); });
         fuzz::accepts([&] { contract::encode(contract::decode_run_request(json)); });
