@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "client/commands/commands.h"
+#include "daemon/base/file_io.h"
 #include "daemon/base/sha256.h"
 #include "daemon/base/text.h"
 #include "daemon/base/unique_fd.h"
@@ -31,15 +32,7 @@ public:
     NewFile(const NewFile&) = delete;
     NewFile& operator=(const NewFile&) = delete;
 
-    void write(std::string_view bytes)
-    {
-        while (!bytes.empty()) {
-            const ssize_t count = ::write(file_.get(), bytes.data(), bytes.size());
-            if (count < 0 && errno == EINTR) continue;
-            if (count < 0) throw system_error("write " + path_.string(), errno);
-            bytes.remove_prefix(static_cast<std::size_t>(count));
-        }
-    }
+    void write(std::string_view bytes) { write_all(file_, bytes, "write " + path_.string()); }
     void sync() const
     {
         if (::fsync(file_.get()) != 0) throw system_error("sync " + path_.string(), errno);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "daemon/base/error.h"
+#include "daemon/base/file_io.h"
 #include "daemon/base/json.h"
 
 namespace warmd {
@@ -33,12 +34,7 @@ void write_whole(const fs::path& path, std::string_view bytes)
     const fs::path next = path.string() + ".next";
     const UniqueFd file{::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
     if (!file.valid()) throw system_error("create " + next.string(), errno);
-    while (!bytes.empty()) {
-        const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) throw system_error("write " + next.string(), errno);
-        bytes.remove_prefix(static_cast<std::size_t>(count));
-    }
+    write_all(file, bytes, "write " + next.string());
     if (::rename(next.c_str(), path.c_str()) != 0) throw system_error("rename " + next.string(), errno);
 }
 

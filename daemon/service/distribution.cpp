@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "daemon/base/error.h"
+#include "daemon/base/file_io.h"
 #include "daemon/base/id.h"
 #include "daemon/base/json.h"
 #include "daemon/base/scope_exit.h"
@@ -255,15 +256,10 @@ Artifact Distribution::pack(const Checkpoint& checkpoint, OciLayout& layout, con
     Packer packer{layout, base};
     Sha256 sum;
     std::vector<char> buffer(std::size_t{1} << 20U);
-    off_t at = 0;
-    while (true) {
+    const std::string attempted = "read the tarball of " + checkpoint.id.value();
+    while (const std::size_t count = read_some(tarball, buffer, attempted)) {
         run.check();
-        const ssize_t count = ::pread(tarball.get(), buffer.data(), buffer.size(), at);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) throw system_error("read the tarball of " + checkpoint.id.value(), errno);
-        if (count == 0) break;
-        at += count;
-        const std::string_view bytes{buffer.data(), static_cast<std::size_t>(count)};
+        const std::string_view bytes{buffer.data(), count};
         sum.update(bytes);
         packer.write(bytes);
     }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "daemon/base/error.h"
+#include "daemon/base/file_io.h"
 #include "daemon/base/scope_exit.h"
 #include "daemon/base/text.h"
 #include "daemon/service/canary.h"
@@ -20,13 +21,7 @@ namespace {
 
 ByteSource read_all_of(const UniqueFd& file)
 {
-    return [fd = file.get()](std::span<char> buffer) {
-        while (true) {
-            const ssize_t count = ::read(fd, buffer.data(), buffer.size());
-            if (count >= 0) return static_cast<std::size_t>(count);
-            if (errno != EINTR) throw system_error("read the tarball", errno, ErrorCode::corrupt);
-        }
-    };
+    return [&file](std::span<char> buffer) { return read_some(file, buffer, "read the tarball", ErrorCode::corrupt); };
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "daemon/base/error.h"
+#include "daemon/base/file_io.h"
 #include "daemon/base/sha256.h"
 #include "daemon/base/text.h"
 #include "daemon/service/restore.h"
@@ -68,20 +69,16 @@ UniqueFd open_in(const UniqueFd& directory, const std::string& path, const std::
 }
 
 /// Up to `size` bytes, fewer at the end of the file.
-std::size_t read_some(const UniqueFd& file, char* buffer, std::size_t size)
+std::size_t read_import(const UniqueFd& file, char* buffer, std::size_t size)
 {
-    while (true) {
-        const ssize_t count = ::read(file.get(), buffer, size);
-        if (count >= 0) return static_cast<std::size_t>(count);
-        if (errno != EINTR) throw system_error("read what is imported", errno);
-    }
+    return read_some(file, {buffer, size}, "read what is imported");
 }
 
 std::string read_all(const UniqueFd& file, std::size_t limit)
 {
     std::string text(limit + 1, '\0');
     std::size_t size = 0;
-    while (const std::size_t count = read_some(file, text.data() + size, text.size() - size)) size += count;
+    while (const std::size_t count = read_import(file, text.data() + size, text.size() - size)) size += count;
     text.resize(size);
     return text;
 }
@@ -140,7 +137,7 @@ Incoming Transfer::receive(const std::string& name) const
     Checkpoint checkpoint = admit(read_all(manifest, kMaxEnvelope));
     const auto tarball = std::make_shared<const UniqueFd>(open_in(directory, path, name + ".tar"));
     return {.checkpoint = std::move(checkpoint),
-            .read = [tarball](char* buffer, std::size_t size) { return read_some(*tarball, buffer, size); }};
+            .read = [tarball](char* buffer, std::size_t size) { return read_import(*tarball, buffer, size); }};
 }
 
 Checkpoint Transfer::admit(std::string_view envelope) const

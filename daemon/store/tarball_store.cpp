@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "daemon/base/error.h"
+#include "daemon/base/file_io.h"
 #include "daemon/base/scope_exit.h"
 #include "daemon/store/manifest.h"
 
@@ -36,12 +37,7 @@ void write_durably(const fs::path& path, std::string_view bytes)
 {
     const UniqueFd file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)};
     if (!file.valid()) throw system_error("create " + path.string(), errno);
-    while (!bytes.empty()) {
-        const ssize_t count = ::write(file.get(), bytes.data(), bytes.size());
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) throw system_error("write " + path.string(), errno);
-        bytes.remove_prefix(static_cast<std::size_t>(count));
-    }
+    write_all(file, bytes, "write " + path.string());
     if (::fsync(file.get()) != 0) throw system_error("sync " + path.string(), errno);
 }
 

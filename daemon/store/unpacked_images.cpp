@@ -19,6 +19,7 @@
 
 #include "daemon/base/criu_image.h"
 #include "daemon/base/error.h"
+#include "daemon/base/file_io.h"
 #include "daemon/base/json.h"
 #include "daemon/base/process.h"
 #include "daemon/base/scope_exit.h"
@@ -166,11 +167,7 @@ struct UnpackedImages::Staged::Unpacking {
 
     [[nodiscard]] std::size_t read(std::span<char> buffer) const
     {
-        while (true) {
-            const ssize_t count = ::read(out.get(), buffer.data(), buffer.size());
-            if (count >= 0) return static_cast<std::size_t>(count);
-            if (errno != EINTR) throw system_error("read from a socket pair", errno);
-        }
+        return read_some(out, buffer, "read from a socket pair");
     }
 
     void join()
